@@ -1,0 +1,1 @@
+//! Readers of real formats, seeded simulators with ground truth, and splits.

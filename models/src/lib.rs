@@ -1,0 +1,1 @@
+//! Specification, training, ONNX export, registry, scorers and evaluation.

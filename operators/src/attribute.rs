@@ -1,0 +1,1 @@
+//! Which channel, when: rows that sum to the score.

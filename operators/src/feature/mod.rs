@@ -1,0 +1,4 @@
+//! Windows to feature vectors.
+
+pub mod audit;
+pub mod sensor;

@@ -1,0 +1,33 @@
+//! CloudOps' ground floor: the Arrow schemas of the three streams, time and
+//! keys, and every dataflow operator as a pure function of what it is given.
+//!
+//! Nothing here reads a file, a clock or a random number; all of that happens
+//! two floors up. In reading order:
+//!
+//! - [`epoch`], [`key`], [`watermark`]: logical time, identity, event-time bound
+//! - [`schema`]: the columns of each stream and of what operators hand on
+//! - [`batch`]: the container that timely moves between operators
+//! - [`snapshot`]: an operator's state to an Arrow batch and back, by shard
+//! - [`window`], [`daily`]: rows to windows
+//! - [`feature`]: windows to feature vectors
+//! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
+//! - [`threshold`]: scores to verdicts and alerts
+//! - [`data_drift`]: has the input distribution moved?
+//! - [`attribute`]: which channel, when; rows that sum to the score
+
+pub mod attribute;
+pub mod batch;
+pub mod daily;
+pub mod data_drift;
+pub mod epoch;
+mod error;
+pub mod feature;
+pub mod key;
+pub mod schema;
+pub mod score;
+pub mod snapshot;
+pub mod threshold;
+pub mod watermark;
+pub mod window;
+
+pub use error::{Error, Result};

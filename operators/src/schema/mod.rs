@@ -1,0 +1,96 @@
+//! The columns of each stream and of everything operators hand on.
+//!
+//! Readers produce the *input* schemas ([`sensor`], [`audit`], [`cost`]);
+//! operators hand on the *window* and *score* batches whose columns are named
+//! in [`result`]. Column names are constants, declared once, here.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float32Type, TimeUnit};
+
+use crate::{Error, Result};
+
+pub mod audit;
+pub mod cost;
+pub mod result;
+pub mod sensor;
+
+/// Whose record it is: machine, engine, VM, principal, account. `Utf8`.
+pub const ENTITY_ID: &str = "entity_id";
+/// Event time, µs, UTC.
+pub const TS: &str = "ts";
+/// The record's ordinal within its partition. `UInt64`.
+pub const OFFSET: &str = "offset";
+
+/// The type of every time column: µs, UTC.
+#[must_use]
+pub fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The type of a fixed number of `f32` values a row, without nulls inside.
+#[must_use]
+pub fn vector(width: usize) -> DataType {
+    DataType::FixedSizeList(
+        Arc::new(Field::new("item", DataType::Float32, false)),
+        i32::try_from(width).expect("a vector's width fits i32"),
+    )
+}
+
+/// A vector column from its values, row after row.
+///
+/// # Panics
+/// When `values` is not a whole number of rows.
+#[must_use]
+pub fn vector_array(width: usize, values: Vec<f32>) -> FixedSizeListArray {
+    let DataType::FixedSizeList(field, size) = vector(width) else {
+        unreachable!("vector() is a fixed-size list")
+    };
+    FixedSizeListArray::new(
+        field,
+        size,
+        Arc::new(arrow::array::Float32Array::from(values)),
+        None,
+    )
+}
+
+/// A column of a batch, by name.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing.
+pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    batch.column_by_name(name).ok_or_else(|| Error::Column {
+        column: name.to_owned(),
+        expected: "a column of this name".to_owned(),
+        found: "none".to_owned(),
+    })
+}
+
+/// A vector column's values and its width: row `i` is `values[i * width..][..width]`.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or no vector.
+pub fn vectors<'a>(batch: &'a RecordBatch, name: &str) -> Result<(&'a [f32], usize)> {
+    let array = column(batch, name)?;
+    let Some(list) = array.as_fixed_size_list_opt() else {
+        return Err(mismatch(name, "a fixed-size list of f32", array));
+    };
+    let width = list.value_length() as usize;
+    let Some(values) = list.values().as_primitive_opt::<Float32Type>() else {
+        return Err(mismatch(name, "a fixed-size list of f32", array));
+    };
+    // `values()` of a sliced list spans the whole parent: cut to the slice.
+    let from = list.offset() * width;
+    Ok((&values.values()[from..from + list.len() * width], width))
+}
+
+/// The error for a column of the wrong type.
+#[must_use]
+pub fn mismatch(name: &str, expected: &str, found: &dyn Array) -> Error {
+    Error::Column {
+        column: name.to_owned(),
+        expected: expected.to_owned(),
+        found: found.data_type().to_string(),
+    }
+}

@@ -1,0 +1,1 @@
+//! Scores to verdicts and alerts.

@@ -1,0 +1,1 @@
+//! Rows to windows: by count, by time, by session.

@@ -1,0 +1,1 @@
+//! Sources, sinks, checkpoints, configuration and the cloudops binary.
