@@ -14,6 +14,7 @@
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
 //! - [`attribute`]: which channel, when; rows that sum to the score
+//! - [`flow`]: how each of these is put into the timely graph
 
 pub mod attribute;
 pub mod batch;
@@ -22,6 +23,7 @@ pub mod data_drift;
 pub mod epoch;
 mod error;
 pub mod feature;
+pub mod flow;
 pub mod key;
 pub mod schema;
 pub mod score;

@@ -6,8 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Float32Type, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, StringArray, UInt64Array,
+};
+use arrow::datatypes::{
+    DataType, Field, Float32Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
+};
 
 use crate::{Error, Result};
 
@@ -83,6 +87,36 @@ pub fn vectors<'a>(batch: &'a RecordBatch, name: &str) -> Result<(&'a [f32], usi
     // `values()` of a sliced list spans the whole parent: cut to the slice.
     let from = list.offset() * width;
     Ok((&values.values()[from..from + list.len() * width], width))
+}
+
+/// The `offset` column.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or no `UInt64`.
+pub fn offsets(batch: &RecordBatch) -> Result<&UInt64Array> {
+    let array = column(batch, OFFSET)?;
+    array.as_primitive_opt::<UInt64Type>().ok_or_else(|| mismatch(OFFSET, "UInt64", array))
+}
+
+/// A time column's values, µs.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or no timestamp in µs.
+pub fn times<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a [i64]> {
+    let array = column(batch, name)?;
+    match array.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => Ok(times.values()),
+        None => Err(mismatch(name, "timestamp in µs", array)),
+    }
+}
+
+/// A text column.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or no `Utf8`.
+pub fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
+    let array = column(batch, name)?;
+    array.as_string_opt::<i32>().ok_or_else(|| mismatch(name, "Utf8", array))
 }
 
 /// The error for a column of the wrong type.

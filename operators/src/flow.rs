@@ -1,0 +1,328 @@
+//! How a pure operator is put into the timely graph.
+//!
+//! An operator's kernel knows rows, not progress. Four adaptors give it its
+//! life in the graph, and `pipeline/src/dataflow.rs` is written only with them:
+//!
+//! - [`route`] sends each row to the worker that owns its entity's shard;
+//! - [`each`] applies a function to every batch as it comes;
+//! - [`clocked`] hands over a whole epoch at once, with the watermark that the
+//!   epoch's plan applies, once no more rows of that epoch can come;
+//! - [`collect`] does the same at the graph's end, where there is no output.
+//!
+//! The first error of any operator is kept in the worker's [`Fault`]; from then
+//! on all operators of that worker swallow their input, and the worker reports
+//! it. Nothing panics, and no epoch after the error can complete.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use timely::communication::Push;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::Message;
+use timely::dataflow::channels::pact::{DistributorPact, ParallelizationContract, Pipeline};
+use timely::dataflow::channels::pushers::exchange::Distributor;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::{Operator, OutputBuilder};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Stamp;
+
+use crate::batch::Batch;
+use crate::epoch::{Epoch, Partition};
+use crate::key::Shard;
+use crate::schema::ENTITY_ID;
+use crate::watermark::Watermark;
+
+/// A stream of batches in epoch time.
+pub type Batches<'scope> = Stream<'scope, u64, Batch>;
+
+/// A stream that carries each epoch's watermark, once a worker.
+pub type Clock<'scope> = Stream<'scope, u64, Vec<Watermark>>;
+
+/// Any error an operator or a sink may meet.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The first error on a worker, and the operator that met it.
+#[derive(Debug, Clone, Default)]
+pub struct Fault(Rc<RefCell<Option<(String, Cause)>>>);
+
+impl Fault {
+    /// Takes the error out, for the report.
+    #[must_use]
+    pub fn take(&self) -> Option<(String, Cause)> {
+        self.0.borrow_mut().take()
+    }
+
+    /// Whether an operator has failed.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Runs a step of an operator unless one has failed before; keeps its error.
+    fn run<R: Default>(&self, operator: &str, step: impl FnOnce() -> Result<R, Cause>) -> R {
+        if self.is_set() {
+            return R::default();
+        }
+        step().unwrap_or_else(|error| {
+            self.0.borrow_mut().get_or_insert((operator.to_owned(), error));
+            R::default()
+        })
+    }
+}
+
+/// Sends each row to the worker that owns its entity's shard.
+///
+/// Rows keep the order they had in their batch. The batch itself is shared; only row numbers
+/// are written.
+pub fn route(rows: Batches<'_>) -> Batches<'_> {
+    rows.unary(
+        DistributorPact(|peers| ByEntity { selections: vec![Vec::new(); peers] }),
+        "route",
+        |_, _| {
+            |input, output| {
+                input.for_each(|cap, batch| output.session(&cap).give_container(batch));
+            }
+        },
+    )
+}
+
+/// Splits a batch by the owner of each row's entity.
+struct ByEntity {
+    selections: Vec<Vec<u32>>,
+}
+
+impl Distributor<Batch> for ByEntity {
+    fn partition<T: Clone, P: Push<Message<T, Batch>>>(
+        &mut self,
+        container: &mut Batch,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        let batch = std::mem::take(container);
+        let Some(records) = &batch.records else { return };
+        let Some(entities) =
+            records.column_by_name(ENTITY_ID).and_then(|column| column.as_string_opt::<i32>())
+        else {
+            // Not an input batch: the receiver's schema check reports it with the column's name.
+            Message::push_at(&mut batch.clone(), stamp.clone(), &mut pushers[0]);
+            return;
+        };
+        let workers = pushers.len();
+        let mut send = |row: u32| {
+            let shard = Shard::of(entities.value(row as usize));
+            self.selections[shard.worker(workers)].push(row);
+        };
+        match &batch.selection {
+            Some(rows) => rows.iter().copied().for_each(&mut send),
+            None => (0..records.num_rows() as u32).for_each(&mut send),
+        }
+        for (selection, pusher) in self.selections.iter_mut().zip(pushers) {
+            if !selection.is_empty() {
+                let mut part = Batch {
+                    partition: batch.partition,
+                    records: batch.records.clone(),
+                    selection: Some(Arc::from(selection.as_slice())),
+                };
+                selection.clear();
+                Message::push_at(&mut part, stamp.clone(), pusher);
+            }
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
+/// Applies a function to every batch as it comes, in order.
+pub fn each<'scope, E: Into<Cause>>(
+    batches: Batches<'scope>,
+    name: &str,
+    fault: &Fault,
+    mut logic: impl FnMut(RecordBatch) -> Result<Vec<RecordBatch>, E> + 'static,
+) -> Batches<'scope> {
+    let (fault, operator) = (fault.clone(), name.to_owned());
+    batches.unary::<CapacityContainerBuilder<Batch>, _, _, _>(Pipeline, name, |_, _| {
+        move |input, output| {
+            input.for_each(|cap, batch| {
+                let batch = std::mem::take(batch);
+                let results = fault.run(&operator, || {
+                    let Some(records) = batch.materialize()? else { return Ok(Vec::new()) };
+                    logic(records).map_err(Into::into)
+                });
+                give(&mut output.session(&cap), results);
+            });
+        }
+    })
+}
+
+/// What a [`clocked`] operator gives for an epoch: its results, and a second stream beside them
+/// (refused rows, sufficient statistics, …).
+pub type TwoOutputs = (Vec<RecordBatch>, Vec<RecordBatch>);
+
+/// Hands an operator each epoch's batches, ordered by partition and first offset, with the
+/// epoch's watermark, once both are complete; epochs strictly in order.
+pub fn clocked<'scope, P, E: Into<Cause>>(
+    batches: Batches<'scope>,
+    pact: P,
+    clock: Clock<'scope>,
+    name: &str,
+    fault: &Fault,
+    mut logic: impl FnMut(Epoch, Vec<Batch>, Watermark) -> Result<TwoOutputs, E> + 'static,
+) -> (Batches<'scope>, Batches<'scope>)
+where
+    P: ParallelizationContract<u64, Batch>,
+{
+    let (fault, operator) = (fault.clone(), name.to_owned());
+    let mut builder = OperatorBuilder::new(name.to_owned(), batches.scope());
+    let mut rows = builder.new_input(batches, pact);
+    let mut ticks = builder.new_input(clock, Pipeline);
+    let (results, result_stream) = builder.new_output();
+    let (beside, beside_stream) = builder.new_output();
+    let mut results = OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(results);
+    let mut beside = OutputBuilder::<_, CapacityContainerBuilder<Batch>>::from(beside);
+    builder.build(move |_| {
+        let mut stash: BTreeMap<u64, Stash> = BTreeMap::new();
+        move |frontiers| {
+            rows.for_each(|cap, batch| {
+                let cap = cap.retain_least(0).zip(cap.retain_least(1));
+                if let Some((at, beside)) = cap {
+                    let epoch = *at.time();
+                    stash.entry(epoch).or_insert_with(|| Stash::new(at, beside)).batches
+                        .push(std::mem::take(batch));
+                }
+            });
+            ticks.for_each(|cap, watermarks| {
+                let cap = cap.retain_least(0).zip(cap.retain_least(1));
+                if let Some((at, beside)) = cap {
+                    let epoch = *at.time();
+                    stash.entry(epoch).or_insert_with(|| Stash::new(at, beside)).watermark =
+                        watermarks.drain(..).next_back();
+                }
+            });
+            let (mut results, mut beside) = (results.activate(), beside.activate());
+            while let Some(entry) = stash.first_entry() {
+                let epoch = *entry.key();
+                if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
+                    break;
+                }
+                let Stash { at, at_beside, mut batches, watermark } = entry.remove();
+                batches.sort_by_key(first_offset);
+                let (main, side) = fault.run(&operator, || {
+                    let watermark = watermark.ok_or("an epoch came without its watermark")?;
+                    logic(Epoch(epoch), batches, watermark).map_err(Into::into)
+                });
+                give(&mut results.session(&at), main);
+                give(&mut beside.session(&at_beside), side);
+            }
+        }
+    });
+    (result_stream, beside_stream)
+}
+
+/// Hands the graph's end each epoch's batches once they are complete; epochs strictly in order,
+/// and only those that carry any.
+///
+/// The stream it returns carries nothing; a probe on it passes an epoch once `logic` has seen it.
+pub fn collect<'scope, P, E: Into<Cause>>(
+    batches: Batches<'scope>,
+    pact: P,
+    name: &str,
+    fault: &Fault,
+    mut logic: impl FnMut(Epoch, Vec<RecordBatch>) -> Result<(), E> + 'static,
+) -> Batches<'scope>
+where
+    P: ParallelizationContract<u64, Batch>,
+{
+    let (fault, operator) = (fault.clone(), name.to_owned());
+    batches.unary_frontier::<CapacityContainerBuilder<Batch>, _, _, _>(pact, name, |_, _| {
+        let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Batch>)> = BTreeMap::new();
+        move |(input, frontier), _| {
+            input.for_each(|cap, batch| {
+                if let Some(cap) = cap.retain_least(0) {
+                    let (_, batches) = stash.entry(*cap.time()).or_insert((cap, Vec::new()));
+                    batches.push(std::mem::take(batch));
+                }
+            });
+            while let Some(entry) = stash.first_entry() {
+                let epoch = *entry.key();
+                if frontier.less_equal(&epoch) {
+                    break;
+                }
+                let (_cap, batches) = entry.remove();
+                fault.run(&operator, || {
+                    let mut records = Vec::with_capacity(batches.len());
+                    for batch in &batches {
+                        records.extend(batch.materialize()?);
+                    }
+                    logic(Epoch(epoch), records).map_err(Into::into)
+                });
+            }
+        }
+    })
+}
+
+/// Sends everything to the first worker: the place of what spans entities.
+#[must_use]
+pub fn to_one() -> impl ParallelizationContract<u64, Batch> {
+    DistributorPact(|_| ToFirst)
+}
+
+struct ToFirst;
+
+impl Distributor<Batch> for ToFirst {
+    fn partition<T: Clone, P: Push<Message<T, Batch>>>(
+        &mut self,
+        container: &mut Batch,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        Message::push_at(container, stamp.clone(), &mut pushers[0]);
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
+/// An epoch's input until it is complete.
+struct Stash {
+    at: Capability<u64>,
+    at_beside: Capability<u64>,
+    batches: Vec<Batch>,
+    watermark: Option<Watermark>,
+}
+
+impl Stash {
+    fn new(at: Capability<u64>, at_beside: Capability<u64>) -> Self {
+        Self { at, at_beside, batches: Vec::new(), watermark: None }
+    }
+}
+
+/// Batches in partition and offset order keep a kernel's own sorting cheap.
+fn first_offset(batch: &Batch) -> (Partition, u64) {
+    let offset = batch
+        .records
+        .as_ref()
+        .and_then(|records| crate::schema::offsets(records).ok()?.values().first().copied());
+    (batch.partition, offset.unwrap_or(0))
+}
+
+fn give<'a: 'b, 'b, C>(
+    session: &mut timely::dataflow::operators::generic::Session<
+        'a,
+        'b,
+        u64,
+        CapacityContainerBuilder<Batch>,
+        C,
+    >,
+    results: Vec<RecordBatch>,
+) where
+    C: timely::dataflow::operators::CapabilityTrait<u64>,
+{
+    for records in results {
+        if records.num_rows() > 0 {
+            session.give_container(&mut Batch::new(Partition(0), records));
+        }
+    }
+}

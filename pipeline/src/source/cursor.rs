@@ -1,0 +1,228 @@
+//! Cuts a partition into epochs and judges its records on the way.
+//!
+//! A cut falls anywhere between two records. The verdict on each record, late
+//! or on time, depends on the records before it alone, so where cuts fall
+//! never shows in a result.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use arrow::array::RecordBatch;
+use cloudops_datasets::Reject;
+use cloudops_operators::batch::Batch;
+use cloudops_operators::epoch::Partition;
+use cloudops_operators::schema::{TS, offsets, times};
+use cloudops_operators::watermark::{Judge, Watermark};
+use cloudops_sql::catalog::FileSpan;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::partition::{Chunk, Event};
+
+/// A run of a partition's records, judged: what one epoch takes of it.
+#[derive(Debug, Default)]
+pub struct Cut {
+    /// First ordinal.
+    pub from: u64,
+    /// Ordinal after the last.
+    pub to: u64,
+    /// The files these records lie in.
+    pub spans: Vec<FileSpan>,
+    /// Rows on time.
+    pub rows: Vec<Batch>,
+    /// Rows that came after their watermark, each with that watermark.
+    pub late: Vec<(RecordBatch, Watermark)>,
+    /// Records that could not be read, with the file each lies in.
+    pub rejects: Vec<(Arc<str>, Reject)>,
+    /// Rows on time.
+    pub on_time: u64,
+    /// Least and greatest event time of the rows on time, µs.
+    pub event_times: Option<(i64, i64)>,
+}
+
+impl Cut {
+    /// Records in the cut.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.to - self.from
+    }
+}
+
+/// How long to wait for records that have not been read yet.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// Until they come or the partition ends.
+    Endless,
+    /// Until an instant.
+    Until(Instant),
+}
+
+/// A partition's place: next record, watermark, and what has been read ahead.
+#[derive(Debug)]
+pub struct Cursor {
+    partition: Partition,
+    events: Receiver<Event>,
+    current: Option<(Chunk, u64)>,
+    judge: Judge,
+    next: u64,
+    ended: bool,
+}
+
+impl Cursor {
+    /// A cursor at the partition's beginning.
+    #[must_use]
+    pub fn new(partition: Partition, events: Receiver<Event>, lateness_us: i64) -> Self {
+        let judge = Judge::new(lateness_us);
+        Self { partition, events, current: None, judge, next: 0, ended: false }
+    }
+
+    /// The next record's ordinal.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether every record has been cut and no more will come.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The event-time bound after everything cut so far; +∞ at the end.
+    #[must_use]
+    pub fn watermark(&self) -> Watermark {
+        if self.ended { Watermark::MAX } else { self.judge.watermark() }
+    }
+
+    /// Cuts up to `records` more records onto `cut`.
+    ///
+    /// # Errors
+    /// When the reader failed.
+    pub fn cut(&mut self, records: u64, patience: Patience, cut: &mut Cut) -> Result<()> {
+        if cut.to == 0 && cut.from == 0 {
+            (cut.from, cut.to) = (self.next, self.next);
+        }
+        let goal = self.next + records;
+        while self.next < goal && self.fill(patience)? {
+            let Some((chunk, taken)) = &mut self.current else { break };
+            let first = chunk.batch.first_offset;
+            let from = first + *taken;
+            let to = goal.min(first + chunk.batch.records);
+            take(self.partition, chunk, from, to, &mut self.judge, cut)?;
+            *taken = to - first;
+            self.next = to;
+            cut.to = to;
+        }
+        // Learn of the end now if it is known, so that the last records and the end share an epoch.
+        if !self.ended && self.next >= goal {
+            self.fill(Patience::Until(Instant::now()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes `current` hold uncut records; `false` when there are none, yet or ever.
+    fn fill(&mut self, patience: Patience) -> Result<bool> {
+        loop {
+            if let Some((chunk, taken)) = &self.current
+                && *taken < chunk.batch.records
+            {
+                return Ok(true);
+            }
+            self.current = None;
+            if self.ended {
+                return Ok(false);
+            }
+            let event = match patience {
+                Patience::Endless => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Patience::Until(instant) => self.events.recv_deadline(instant),
+            };
+            match event {
+                Ok(Event::Chunk(chunk)) => self.current = Some((chunk, 0)),
+                Ok(Event::Ended) => self.ended = true,
+                Ok(Event::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => bail!("a partition's reader has stopped"),
+            }
+        }
+    }
+}
+
+/// Moves records `from..to` of a chunk onto a cut, judging them.
+fn take(
+    partition: Partition,
+    chunk: &mut Chunk,
+    from: u64,
+    to: u64,
+    judge: &mut Judge,
+    cut: &mut Cut,
+) -> Result<()> {
+    extend_spans(&mut cut.spans, chunk, from, to);
+    let rejects = &mut chunk.batch.rejects;
+    let split = rejects.partition_point(|reject| reject.offset < to);
+    cut.rejects.extend(rejects.drain(..split).map(|reject| (Arc::clone(&chunk.file), reject)));
+
+    let ordinals = offsets(&chunk.batch.rows)?.values();
+    let first = ordinals.partition_point(|&offset| offset < from);
+    let last = ordinals.partition_point(|&offset| offset < to);
+    if first == last {
+        return Ok(());
+    }
+    let rows = chunk.batch.rows.slice(first, last - first);
+    let event_times = times(&rows, TS)?;
+    let before = judge.clone();
+    let mut late = Vec::new();
+    judge.judge(event_times, &mut late);
+    let on_time = rows.num_rows() - late.len();
+    if on_time > 0 {
+        let selection = (!late.is_empty()).then(|| complement(rows.num_rows(), &late));
+        let bounds = bounds(event_times, selection.as_deref());
+        cut.event_times = Some(match cut.event_times {
+            Some((least, most)) => (least.min(bounds.0), most.max(bounds.1)),
+            None => bounds,
+        });
+        cut.rows.push(Batch { partition, records: Some(rows.clone()), selection });
+        cut.on_time += on_time as u64;
+    }
+    if !late.is_empty() {
+        name_late(before, &rows, event_times, &late, cut);
+    }
+    Ok(())
+}
+
+/// Records each late row with the watermark that it missed.
+fn name_late(mut judge: Judge, rows: &RecordBatch, ts: &[i64], late: &[u32], cut: &mut Cut) {
+    let mut judged = 0;
+    for &row in late {
+        judge.judge(&ts[judged..row as usize], &mut Vec::new());
+        judged = row as usize;
+        cut.late.push((rows.slice(judged, 1), judge.watermark()));
+    }
+}
+
+fn extend_spans(spans: &mut Vec<FileSpan>, chunk: &Chunk, from: u64, to: u64) {
+    let (record_from, record_to) = (from - chunk.file_first, to - chunk.file_first);
+    match spans.last_mut() {
+        Some(span) if *span.file == *chunk.file => span.record_to = record_to,
+        _ => spans.push(FileSpan {
+            file: chunk.file.to_string(),
+            size: chunk.size,
+            record_from,
+            record_to,
+        }),
+    }
+}
+
+/// The rows of `0..rows` that are not in the ascending list `out`.
+fn complement(rows: usize, out: &[u32]) -> Arc<[u32]> {
+    let mut skip = out.iter().copied().peekable();
+    (0..rows as u32).filter(|row| skip.next_if_eq(row).is_none()).collect()
+}
+
+fn bounds(times: &[i64], selection: Option<&[u32]>) -> (i64, i64) {
+    let fold = |(least, most): (i64, i64), time: i64| (least.min(time), most.max(time));
+    let none = (i64::MAX, i64::MIN);
+    match selection {
+        None => times.iter().copied().fold(none, fold),
+        Some(rows) => rows.iter().map(|&row| times[row as usize]).fold(none, fold),
+    }
+}

@@ -1,0 +1,161 @@
+//! One partition's reader: files in name order, decoded on a thread of its own.
+//!
+//! The thread runs a few batches ahead of the plan and then waits: the bounded
+//! channel is the back-pressure towards the files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use cloudops_datasets::{Format, ReadBatch, open};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::blob::Blob;
+use super::files::{Found, Listing};
+
+/// Batches that a partition's reader runs ahead of the plan.
+const AHEAD: usize = 4;
+
+/// What to read, and how.
+#[derive(Debug, Clone)]
+pub struct PartitionSpec {
+    /// Where the files are.
+    pub listing: Listing,
+    /// What they hold.
+    pub format: Format,
+    /// How often to look for new files once the last is read; `None` ends the partition there.
+    pub watch: Option<Duration>,
+}
+
+/// A decoded batch and the file it came from.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The file's name.
+    pub file: Arc<str>,
+    /// The file's size in bytes, as listed.
+    pub size: u64,
+    /// Ordinal in the partition of the file's first record.
+    pub file_first: u64,
+    /// Records, rows and rejects.
+    pub batch: ReadBatch,
+}
+
+/// What the reader says next.
+#[derive(Debug)]
+pub enum Event {
+    /// More records.
+    Chunk(Chunk),
+    /// No more will ever come.
+    Ended,
+    /// Reading failed; nothing follows.
+    Failed(anyhow::Error),
+}
+
+/// Starts the reader of a partition; it stops when `stop` is set or the receiver is dropped.
+///
+/// # Errors
+/// When the operating system has no thread to give.
+pub fn spawn(name: String, spec: PartitionSpec, stop: Arc<AtomicBool>) -> Result<Receiver<Event>> {
+    let (sender, receiver) = bounded(AHEAD);
+    std::thread::Builder::new()
+        .name(format!("read {name}"))
+        .spawn(move || {
+            let last = match read(&spec, &sender, &stop) {
+                Ok(true) => Event::Ended,
+                // Stopped, or nobody listens any more: there is nothing to say.
+                Ok(false) => return,
+                Err(error) => Event::Failed(error.context(format!("reading {name}"))),
+            };
+            // A receiver that is gone needs no news.
+            drop(sender.send(last));
+        })
+        .context("starting a reader thread")?;
+    Ok(receiver)
+}
+
+/// Reads until the end (`true`) or until told to stop (`false`).
+fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Result<bool> {
+    let mut next = 0;
+    let mut last: Option<Arc<str>> = None;
+    let mut passed_over = Vec::new();
+    loop {
+        let files = spec.listing.list(&spec.format)?;
+        for file in files {
+            if last.as_ref().is_some_and(|last| file.name <= *last) {
+                continue;
+            }
+            if spec.watch.is_some() && !settled(spec, &file)? {
+                break;
+            }
+            match read_file(spec, &file, next, sender, stop)? {
+                Some(after) => next = after,
+                None => return Ok(false),
+            }
+            last = Some(Arc::clone(&file.name));
+        }
+        let Some(interval) = spec.watch else { return Ok(true) };
+        warn_of_latecomers(spec, last.as_ref(), &mut passed_over)?;
+        let mut waited = Duration::ZERO;
+        while waited < interval {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let nap = (interval - waited).min(Duration::from_millis(50));
+            std::thread::sleep(nap);
+            waited += nap;
+        }
+    }
+}
+
+/// Whether a file of a growing directory has stopped growing between two looks.
+fn settled(spec: &PartitionSpec, file: &Found) -> Result<bool> {
+    std::thread::sleep(Duration::from_millis(20));
+    let again = spec.listing.list(&spec.format)?;
+    Ok(again.iter().any(|other| other.name == file.name && other.size == file.size))
+}
+
+/// Names files that appeared with a name before one already read: their place in the order is gone.
+fn warn_of_latecomers(
+    spec: &PartitionSpec,
+    last: Option<&Arc<str>>,
+    known: &mut Vec<Arc<str>>,
+) -> Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    let before: Vec<_> = spec
+        .listing
+        .list(&spec.format)?
+        .into_iter()
+        .map(|file| file.name)
+        .take_while(|name| name <= last)
+        .collect();
+    if !known.is_empty() {
+        for name in before.iter().filter(|name| !known.contains(name) && *name != last) {
+            tracing::error!(file = %name, after = %last, "file appeared before one already read; it is passed over: give it a later name");
+        }
+    }
+    *known = before;
+    Ok(())
+}
+
+/// Reads one file from its beginning; gives the ordinal after its last record.
+fn read_file(
+    spec: &PartitionSpec,
+    file: &Found,
+    first: u64,
+    sender: &Sender<Event>,
+    stop: &AtomicBool,
+) -> Result<Option<u64>> {
+    let blob = Blob::open(&file.location).with_context(|| format!("opening {}", file.name))?;
+    let mut reader = open(blob, &file.name, &spec.format, first, 0)?;
+    let mut next = first;
+    while let Some(batch) = reader.next_batch()? {
+        next = batch.first_offset + batch.records;
+        let chunk =
+            Chunk { file: Arc::clone(&file.name), size: file.size, file_first: first, batch };
+        if stop.load(Ordering::Relaxed) || sender.send(Event::Chunk(chunk)).is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(next))
+}
