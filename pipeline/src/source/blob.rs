@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -34,6 +35,7 @@ pub enum Location {
 pub struct Blob {
     bytes: Source,
     length: u64,
+    read: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,26 +45,29 @@ enum Source {
 }
 
 impl Blob {
-    /// Opens a file.
+    /// Opens a file; bytes read are added to `read`, for the progress bar.
     ///
     /// # Errors
     /// When it does not exist or may not be read.
-    pub fn open(location: &Location) -> std::io::Result<Self> {
+    pub fn open(location: &Location, read: &Arc<AtomicU64>) -> std::io::Result<Self> {
+        let read = Arc::clone(read);
         match location {
             Location::Local(path) => {
                 let file = File::open(path)?;
                 let length = file.metadata()?.len();
-                Ok(Self { bytes: Source::Local(Arc::new(file)), length })
+                Ok(Self { bytes: Source::Local(Arc::new(file)), length, read })
             }
             Location::Object { store, path, runtime } => {
                 let meta = runtime.block_on(store.head(path)).map_err(std::io::Error::other)?;
                 let (store, path, runtime) = (Arc::clone(store), path.clone(), runtime.clone());
-                Ok(Self { bytes: Source::Object { store, path, runtime }, length: meta.size })
+                let bytes = Source::Object { store, path, runtime };
+                Ok(Self { bytes, length: meta.size, read })
             }
         }
     }
 
     fn range(&self, start: u64, length: usize) -> std::io::Result<Bytes> {
+        self.read.fetch_add(length as u64, Ordering::Relaxed);
         match &self.bytes {
             Source::Local(file) => {
                 let mut buffer = vec![0; length];

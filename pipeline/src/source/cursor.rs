@@ -206,6 +206,8 @@ fn extend_spans(spans: &mut Vec<FileSpan>, chunk: &Chunk, from: u64, to: u64) {
         _ => spans.push(FileSpan {
             file: chunk.file.to_string(),
             size: chunk.size,
+            etag: None,
+            modified_us: None,
             record_from,
             record_to,
         }),

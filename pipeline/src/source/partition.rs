@@ -4,7 +4,7 @@
 //! channel is the back-pressure towards the files.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,6 +26,8 @@ pub struct PartitionSpec {
     pub format: Format,
     /// How often to look for new files once the last is read; `None` ends the partition there.
     pub watch: Option<Duration>,
+    /// Bytes read so far, of all partitions.
+    pub bytes_read: Arc<AtomicU64>,
 }
 
 /// A decoded batch and the file it came from.
@@ -146,7 +148,7 @@ fn read_file(
     sender: &Sender<Event>,
     stop: &AtomicBool,
 ) -> Result<Option<u64>> {
-    let blob = Blob::open(&file.location).with_context(|| format!("opening {}", file.name))?;
+    let blob = Blob::open(&file.location, &spec.bytes_read).with_context(|| format!("opening {}", file.name))?;
     let mut reader = open(blob, &file.name, &spec.format, first, 0)?;
     let mut next = first;
     while let Some(batch) = reader.next_batch()? {

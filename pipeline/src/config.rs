@@ -1,0 +1,317 @@
+//! Every setting, documented: one TOML file describes a job.
+//!
+//! [`Config`] is the file as written; unknown keys are refused. [`Config::validate`]
+//! turns it into a [`crate::job::Job`], which alone can be run.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cloudops_datasets::Format;
+use cloudops_models::specification::Architecture;
+use cloudops_operators::attribute::AttributeConfig;
+use cloudops_operators::data_drift::DriftConfig;
+use cloudops_operators::feature::sensor::Statistic;
+use cloudops_operators::threshold::ThresholdConfig;
+use cloudops_operators::window::WindowSpec;
+use serde::Deserialize;
+
+/// The configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where results, their log and the models live.
+    pub catalog: CatalogConfig,
+    /// How the job runs.
+    #[serde(default)]
+    pub run: RunConfig,
+    /// The streams, one table each.
+    #[serde(default, rename = "stream")]
+    pub streams: Vec<StreamConfig>,
+}
+
+/// `[catalog]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogConfig {
+    /// A directory, or a URL such as `s3://bucket/prefix`. Relative paths are relative to the
+    /// configuration file.
+    pub url: String,
+    /// Directory of the model registry. Default: `models` under a local catalog.
+    pub registry: Option<PathBuf>,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Dataflow worker threads. Results do not depend on it. Default: the number of cores.
+    pub workers: usize,
+    /// Records an epoch takes of each stream at most. Results do not depend on it; smaller epochs
+    /// commit sooner and write more files. Default: 262,144.
+    pub epoch_records: u64,
+    /// How long a live epoch gathers records before it is cut. Default: 1 s.
+    #[serde(deserialize_with = "duration")]
+    pub epoch_interval: Duration,
+    /// Plans that may be uncommitted at a time: the back-pressure. Default: 3.
+    pub epochs_in_flight: usize,
+    /// Compression of result files: `none`, `snappy`, `lz4`, `zstd`. Default: `zstd`.
+    pub compression: Compression,
+    /// Whether local result files are synced to disk before a commit names them. Default: true.
+    pub fsync: bool,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            epoch_records: 262_144,
+            epoch_interval: Duration::from_secs(1),
+            epochs_in_flight: 3,
+            compression: Compression::Zstd,
+            fsync: true,
+        }
+    }
+}
+
+/// Compression of result files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// None: largest and cheapest.
+    None,
+    /// Snappy.
+    Snappy,
+    /// LZ4, raw.
+    Lz4,
+    /// Zstandard at level 1: smallest.
+    Zstd,
+}
+
+/// `[[stream]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// The stream's name: the `source` column of every result row.
+    pub name: String,
+    /// Where records come from and how they are read.
+    pub source: SourceConfig,
+    /// How rows are cut into windows. Not for cost, whose windows are days.
+    pub window: Option<WindowSpec>,
+    /// The feature vector. Default for sensors: mean, std, min, max, slope, rms.
+    #[serde(default)]
+    pub features: FeatureConfig,
+    /// The model that scores. Without one, a stream is read and windowed but not scored.
+    pub model: Option<ModelConfig>,
+    /// Scores to verdicts.
+    #[serde(default)]
+    pub threshold: ThresholdConfig,
+    /// Watching the input distribution; none watched without this table.
+    pub drift: Option<DriftSettings>,
+    /// Which attributions are written for alerts.
+    #[serde(default)]
+    pub attribution: AttributeConfig,
+    /// What is written besides scores and alerts.
+    #[serde(default)]
+    pub output: OutputConfig,
+}
+
+/// `[stream.source]`: these keys, and the format's own beside them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct SourceConfig {
+    /// One path or several: each is a partition. A file, a directory or a glob read in name
+    /// order, or an object URL.
+    pub path: Vec<String>,
+    /// How much a record may be older than the newest before it. Default: 0.
+    pub lateness: Duration,
+    /// Look for new files this often, and never end; only `run` does so. Default: read once.
+    pub watch: Option<Duration>,
+    /// The format, `format = "…"`, with its own keys.
+    pub format: Format,
+}
+
+impl TryFrom<toml::Table> for SourceConfig {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> std::result::Result<Self, String> {
+        let path = match table.remove("path") {
+            Some(toml::Value::String(path)) => vec![path],
+            Some(toml::Value::Array(paths)) => paths
+                .into_iter()
+                .map(|path| match path {
+                    toml::Value::String(path) => Ok(path),
+                    other => Err(format!("path: expected text, found {other}")),
+                })
+                .collect::<std::result::Result<_, _>>()?,
+            Some(other) => return Err(format!("path: expected text or a list, found {other}")),
+            None => return Err("path is missing: a file, directory, glob or URL".to_owned()),
+        };
+        let mut duration = |key: &str| match table.remove(key) {
+            None => Ok(None),
+            Some(toml::Value::String(text)) => {
+                parse_duration(&text).map(Some).map_err(|error| format!("{key}: {error}"))
+            }
+            Some(other) => Err(format!("{key}: expected a duration such as \"5s\", found {other}")),
+        };
+        let lateness = duration("lateness")?.unwrap_or_default();
+        let watch = duration("watch")?;
+        let format = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+            format!("the source's format: {}", error.message())
+        })?;
+        Ok(Self { path, lateness, watch, format })
+    }
+}
+
+/// `[stream.features]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeatureConfig {
+    /// Sensor statistics, each over every channel.
+    pub statistics: Option<Vec<Statistic>>,
+    /// Cost: the services with a place of their own in the daily vector; the rest is `other`.
+    pub services: Option<Vec<String>>,
+}
+
+/// `[stream.model]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The name it is registered and promoted under. Default: the stream's name.
+    pub name: Option<String>,
+    /// What `cloudops train` fits: `vae-cnn`, `vae-transformer`, `vae-dense`, `pca`, `max-abs-z`.
+    pub architecture: Option<Architecture>,
+    /// A model brought along: an ONNX file, registered and promoted when the job first starts.
+    pub onnx: Option<PathBuf>,
+    /// Output of the brought model that holds each channel's error.
+    pub channel_error: Option<String>,
+    /// Output of the brought model that holds the score. Default: `score`.
+    pub score: Option<String>,
+    /// Latent dimensions.
+    pub latents: Option<usize>,
+    /// Passes over the training windows at most.
+    pub epochs: Option<usize>,
+    /// Training windows at most; more are thinned evenly.
+    pub max_windows: Option<usize>,
+    /// Seed of everything random in training. Default: 1.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// What it is trained on.
+    #[serde(default)]
+    pub training: TrainingConfig,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// `[stream.model.training]`: which records a model learns from. Default: all of the source.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Read these instead of the source, in the same format.
+    pub path: Option<String>,
+    /// Only records before this event time, RFC 3339.
+    pub until: Option<String>,
+    /// Only the first rows of each entity: its healthy beginning.
+    pub first_rows: Option<u64>,
+    /// Share of each entity's windows, its last ones, kept for early stopping and calibration.
+    /// Default: 0.2.
+    pub holdout: Option<f64>,
+}
+
+/// `[stream.drift]`: the detector's own settings, and what follows.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DriftSettings {
+    /// Retrain on recent healthy windows when drift fires, and promote if better. Default: false.
+    #[serde(default)]
+    pub retrain: bool,
+    /// The detector.
+    #[serde(flatten)]
+    pub detector: DriftConfig,
+}
+
+/// `[stream.output]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// Write every window's features to the `*_windows` table. Default: false.
+    pub windows: bool,
+    /// Write the raw values beside the features. Default: false.
+    pub values: bool,
+}
+
+impl Config {
+    /// Reads a configuration file; relative paths in it are taken from its directory.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a key is unknown or of the wrong type: with line and column.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the configuration {}", path.display()))?;
+        let mut config: Self =
+            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let resolve = |path: &mut String| {
+            if !path.contains("://") && Path::new(path).is_relative() {
+                *path = base.join(&*path).to_string_lossy().into_owned();
+            }
+        };
+        resolve(&mut config.catalog.url);
+        for stream in &mut config.streams {
+            stream.source.path.iter_mut().for_each(resolve);
+            if let Some(model) = &mut stream.model {
+                model.training.path.iter_mut().for_each(resolve);
+                model.onnx = model.onnx.take().map(|onnx| base.join(onnx));
+            }
+        }
+        config.catalog.registry = config.catalog.registry.map(|path| base.join(path));
+        Ok(config)
+    }
+
+    /// The registry's directory.
+    ///
+    /// # Errors
+    /// When the catalog is no local directory and no registry is named.
+    pub fn registry(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.catalog.registry {
+            return Ok(path.clone());
+        }
+        let url = self.catalog.url.strip_prefix("file://").unwrap_or(&self.catalog.url);
+        if url.contains("://") {
+            bail!("catalog.registry: name a local directory for models, as the catalog is {url}");
+        }
+        Ok(Path::new(url).join("models"))
+    }
+}
+
+/// Parses `250ms`, `5s`, `2m`, `1h`, `7d`.
+///
+/// # Errors
+/// When it is none of these.
+pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(at);
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text:?} is no duration: write a number and ms, s, m, h or d"))?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(format!("{text:?} is no duration: the unit is ms, s, m, h or d")),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is too long"))
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,153 @@
+//! The data path: one line an operator, source to sink. Nothing else connects operators.
+//!
+//! ```text
+//!  rows ─ route ─ window ─ feature ─┬─ score ─ threshold ─┬─ attribute ──▶ attributions
+//!          (cost: daily)            │                     ├─ alert ──────▶ alerts
+//!  clock ─ ─ ┘                      └──▶ *_windows        ├─ drift ──────▶ drift
+//!  late, rejects ──▶ late, rejects                        └─ contribute ─▶ *_scores
+//! ```
+//!
+//! Each stream of a job has a path of its own. Everything from `window` to
+//! `contribute` is keyed by entity and stays on the worker that owns its shard;
+//! only drift's sufficient statistics meet on one worker. What each step does
+//! with the stream's settings is in [`crate::path`].
+
+use std::sync::Arc;
+
+use cloudops_datasets::StreamKind;
+use cloudops_operators::batch::Batch;
+use cloudops_operators::epoch::{Epoch, Partition};
+use cloudops_operators::flow::Fault;
+use cloudops_operators::score::ModelId;
+use cloudops_operators::watermark::Watermark;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::{Concatenate, Input, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle, Scope};
+use timely::worker::Worker;
+
+use crate::path::Path;
+use crate::sink::Staging;
+use crate::worker::{Blueprint, Completed, StreamInput};
+
+/// Connects one stream's operators.
+fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Inputs {
+    let (rows_in, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
+    let (late_in, late) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
+    let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
+    let (clock_in, clock) = scope.new_input::<Vec<Watermark>>();
+    let mut ends = Vec::new();
+
+    let rows = path.route(rows);
+    let (windows, refused) = match path.stream.kind {
+        StreamKind::Sensor | StreamKind::Audit => path.window(rows, clock.clone()),
+        StreamKind::Cost => {
+            let (vectors, daily) = path.daily(rows, clock.clone());
+            ends.push(path.write(daily, "cost_daily"));
+            (vectors, None)
+        }
+    };
+    let windows = path.feature(windows);
+    if path.stream.output.windows {
+        ends.push(path.write(windows.clone(), path.stream.windows_table()));
+    }
+    if path.stream.model.is_some() {
+        let scores = path.score(windows);
+        let verdicts = path.threshold(scores);
+        ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
+        ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
+        ends.push(path.write(path.contribute(verdicts.clone()), path.stream.scores_table()));
+        if let Some(settings) = &path.stream.drift {
+            ends.push(path.write(path.drift(verdicts, clock, settings), "drift"));
+        }
+    }
+    ends.push(path.write(late, "late"));
+    ends.push(path.write(scope.concatenate(refused.into_iter().chain([rejects])), "rejects"));
+
+    scope.concatenate(ends).probe_with(probe);
+    Inputs { rows: rows_in, late: late_in, rejects: rejects_in, clock: clock_in, path }
+}
+
+/// Builds one worker's share of the graph.
+pub fn build(worker: &mut Worker, blueprint: &Blueprint) -> anyhow::Result<Graph> {
+    let fault = Fault::default();
+    let staging = Staging::default();
+    let mut paths = Vec::new();
+    for stream in 0..blueprint.job.streams.len() {
+        paths.push(Path::new(blueprint, stream, &staging, &fault)?);
+    }
+    let probe = ProbeHandle::new();
+    let inputs = worker.dataflow::<u64, _, _>(|scope| {
+        paths.into_iter().map(|path| connect(scope, path, &probe)).collect()
+    });
+    Ok(Graph { fault, probe, staging, inputs })
+}
+
+/// One worker's share of the graph: its inputs, and what comes out of it.
+#[derive(Debug)]
+pub struct Graph {
+    /// The first error on this worker.
+    pub fault: Fault,
+    /// Passes an epoch once every sink of every worker has it.
+    pub probe: ProbeHandle<u64>,
+    staging: Staging,
+    inputs: Vec<Inputs>,
+}
+
+type Rows = InputHandle<u64, CapacityContainerBuilder<Batch>>;
+
+/// One stream's inputs.
+struct Inputs {
+    rows: Rows,
+    late: Rows,
+    rejects: Rows,
+    clock: InputHandle<u64, CapacityContainerBuilder<Vec<Watermark>>>,
+    path: Path,
+}
+
+impl Graph {
+    /// Gives an epoch's share of input; epochs come in order.
+    pub fn give(&mut self, epoch: Epoch, streams: Vec<StreamInput>) {
+        for (inputs, stream) in self.inputs.iter_mut().zip(streams) {
+            inputs.advance_to(epoch.0);
+            for mut batch in stream.rows {
+                inputs.rows.send_batch(&mut batch);
+            }
+            for records in stream.late {
+                inputs.late.send_batch(&mut Batch::new(Partition(0), records));
+            }
+            for records in stream.rejects {
+                inputs.rejects.send_batch(&mut Batch::new(Partition(0), records));
+            }
+            inputs.clock.send(stream.watermark);
+            inputs.advance_to(epoch.0 + 1);
+        }
+    }
+
+    /// Puts a model in force from an event time on.
+    pub fn promote(&mut self, stream: usize, effective_from_us: i64, model: &ModelId) {
+        self.inputs[stream].path.promote(effective_from_us, model.clone());
+    }
+
+    /// What this worker made of a complete epoch.
+    pub fn completed(&mut self, epoch: Epoch) -> Completed {
+        Completed {
+            files: self.staging.take(epoch),
+            streams: self.inputs.iter().map(|inputs| inputs.path.completed(epoch)).collect(),
+        }
+    }
+}
+
+impl Inputs {
+    fn advance_to(&mut self, epoch: u64) {
+        self.rows.advance_to(epoch);
+        self.late.advance_to(epoch);
+        self.rejects.advance_to(epoch);
+        self.clock.advance_to(epoch);
+    }
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("stream", &self.path.stream.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! The end of an epoch: check the accounts, stage the files, make it true.
+
+use anyhow::{Result, ensure};
+use cloudops_sql::catalog::{Commit, Record, SourceCommit, data_path};
+
+use super::{Engine, InFlight};
+use crate::worker::Completed;
+
+/// A stream's rows since the beginning, as the coordinator and the workers count them.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Account {
+    /// Rows on time, counted when cut.
+    admitted: u64,
+    /// Rows that window operators took in.
+    taken: u64,
+}
+
+/// Totals over workers of one stream in one epoch.
+#[derive(Debug, Default, Clone, Copy)]
+struct Totals {
+    taken: u64,
+    duplicates: u64,
+    pending: u64,
+    windows: u64,
+}
+
+impl Engine<'_> {
+    /// Commits a complete epoch, or passes over one that an earlier run committed.
+    pub(super) fn commit(&mut self, epoch: InFlight) -> Result<()> {
+        let InFlight { plan, shares, completed, barriers } = epoch;
+        let completed: Vec<Completed> = completed.into_iter().flatten().collect();
+        let totals = self.totals(&completed);
+        for (stream, total) in totals.iter().enumerate() {
+            let admitted: u64 =
+                shares.iter().filter(|s| s.stream == stream).map(|s| s.on_time).sum();
+            let account = &mut self.accounts[stream];
+            account.admitted += admitted;
+            account.taken += total.taken;
+            ensure!(
+                account.admitted == account.taken && total.pending <= account.taken,
+                "bug: stream {:?}, epoch {}: {} rows were admitted, {} reached the windows",
+                self.job.streams[stream].name,
+                plan.epoch,
+                account.admitted,
+                account.taken
+            );
+        }
+        for share in &shares {
+            ensure!(
+                share.records == share.on_time + share.late + share.rejected,
+                "bug: epoch {}: {} records are not {} on time + {} late + {} rejected",
+                plan.epoch,
+                share.records,
+                share.on_time,
+                share.late,
+                share.rejected
+            );
+            self.summary.records += share.records;
+            self.summary.on_time += share.on_time;
+            self.summary.late += share.late;
+            self.summary.rejected += share.rejected;
+        }
+        self.summary.duplicates += totals.iter().map(|t| t.duplicates).sum::<u64>();
+        self.summary.windows += totals.iter().map(|t| t.windows).sum::<u64>();
+        let again = self.committed_before.is_some_and(|last| plan.epoch <= last);
+        if again {
+            self.summary.replayed += 1;
+        } else {
+            let sources = self.source_commits(&plan, &shares, &totals);
+            let mut files = Vec::new();
+            for (worker, completed) in completed.iter().enumerate() {
+                for (n, file) in completed.files.iter().enumerate() {
+                    let path = data_path(file.table, &file.source, plan.epoch, worker as u32, n as u32);
+                    self.summary.rows += file.rows;
+                    self.summary.files += 1;
+                    files.push(self.runtime.block_on(self.catalog.put_file(
+                        file.table,
+                        &path,
+                        file.bytes.clone(),
+                        file.rows,
+                        file.statistics.clone(),
+                    ))?);
+                }
+            }
+            let commit = Commit {
+                epoch: plan.epoch,
+                generation: self.catalog.generation(),
+                files,
+                sources,
+                states: Vec::new(),
+                committed_at_us: self.options.clock.now_us(),
+            };
+            self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
+            self.summary.epochs += 1;
+            tracing::debug!(epoch = plan.epoch.0, "committed");
+        }
+        self.progress.advance(&self.summary);
+        for (stream, period_end_us) in barriers {
+            let fired = completed
+                .iter()
+                .flat_map(|c| &c.streams[stream].verdicts)
+                .any(|verdict| verdict.retrain && verdict.period_end_us <= period_end_us);
+            // A later plan in the log means that an earlier run has settled this already.
+            let settled = self.committed_before.is_some_and(|last| plan.epoch < last);
+            if fired && !settled {
+                self.retrain(stream, period_end_us, &completed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn totals(&self, completed: &[Completed]) -> Vec<Totals> {
+        let mut totals = vec![Totals::default(); self.job.streams.len()];
+        for progress in completed.iter().map(|completed| &completed.streams) {
+            for (total, progress) in totals.iter_mut().zip(progress) {
+                total.taken += progress.taken;
+                total.duplicates += progress.duplicates;
+                total.pending += progress.pending;
+                total.windows += progress.windows;
+            }
+        }
+        totals
+    }
+
+    /// An entry for each entry of the plan. What is known of a stream as a whole, duplicates and
+    /// rows pending, stands with the stream's first entry.
+    fn source_commits(
+        &self,
+        plan: &cloudops_sql::catalog::Plan,
+        shares: &[super::SourceShare],
+        totals: &[Totals],
+    ) -> Vec<SourceCommit> {
+        let mut counts = shares.iter();
+        let mut seen = vec![false; totals.len()];
+        let mut commits = Vec::with_capacity(plan.sources.len());
+        for part in &plan.sources {
+            let count =
+                if part.offset_to > part.offset_from { counts.next() } else { None };
+            let stream = self.job.streams.iter().position(|s| s.name == part.source);
+            let first = stream.is_some_and(|s| !std::mem::replace(&mut seen[s], true));
+            let total = stream.filter(|_| first).map(|s| totals[s]).unwrap_or_default();
+            commits.push(SourceCommit {
+                source: part.source.clone(),
+                partition: part.partition,
+                offset: part.offset_to,
+                watermark_us: part.watermark_us,
+                records_in: count.map_or(0, |c| c.records),
+                on_time: count.map_or(0, |c| c.on_time),
+                late: count.map_or(0, |c| c.late),
+                rejected: count.map_or(0, |c| c.rejected),
+                duplicates: total.duplicates,
+                pending: total.pending,
+            });
+        }
+        commits
+    }
+}

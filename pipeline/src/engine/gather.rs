@@ -1,0 +1,217 @@
+//! One stream's input on its way to a plan: cursors, watermarks, and where the next epoch is cut.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anyhow::Result;
+use cloudops_operators::epoch::{Offset, Partition};
+use cloudops_operators::watermark::Watermark;
+use cloudops_operators::window::WindowSpec;
+use cloudops_sql::catalog::SourcePlan;
+
+use crate::job::StreamJob;
+use crate::source::cursor::{Cursor, Cut, Patience};
+
+/// A stream's partitions and what of them has been cut but not planned.
+#[derive(Debug)]
+pub struct Gather {
+    /// The stream.
+    pub stream: Arc<StreamJob>,
+    cursors: Vec<Cursor>,
+    cuts: Vec<Cut>,
+    /// Whether each partition's end has been planned.
+    end_planned: Vec<bool>,
+    /// The watermark of everything planned.
+    target: Watermark,
+    /// The watermark that planned epochs have applied; less than `target` while a verdict is awaited.
+    applied: Watermark,
+    /// Event times of rows that may still lie in open windows, a cut each.
+    unapplied: VecDeque<(i64, i64)>,
+}
+
+/// A stream's part of an epoch: what the plan says, and the rows themselves.
+#[derive(Debug)]
+pub struct Share {
+    /// An entry a partition that moved, or whose watermark did.
+    pub plans: Vec<SourcePlan>,
+    /// The rows, by partition.
+    pub cuts: Vec<Cut>,
+    /// The stream's watermark after the epoch.
+    pub watermark: Watermark,
+    /// Whether the next epoch of this stream must wait for this one's drift verdict.
+    pub barrier: bool,
+}
+
+impl Gather {
+    /// A stream at its beginning.
+    #[must_use]
+    pub fn new(stream: Arc<StreamJob>, cursors: Vec<Cursor>) -> Self {
+        let partitions = cursors.len();
+        Self {
+            stream,
+            cursors,
+            cuts: (0..partitions).map(|_| Cut::default()).collect(),
+            end_planned: vec![false; partitions],
+            target: Watermark::MIN,
+            applied: Watermark::MIN,
+            unapplied: VecDeque::new(),
+        }
+    }
+
+    /// Records cut but not planned.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.cuts.iter().map(Cut::records).sum()
+    }
+
+    /// Whether everything that will ever come has been planned and applied.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.end_planned.iter().all(|&planned| planned) && self.applied == Watermark::MAX
+    }
+
+    /// Whether a plan now would say something new.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let ending = self.cursors.iter().zip(&self.end_planned).any(|(c, &p)| c.ended() && !p);
+        self.records() > 0 || ending || self.behind()
+    }
+
+    /// Whether the applied watermark was held back at a drift period's end.
+    fn behind(&self) -> bool {
+        self.applied < self.target
+    }
+
+    /// Cuts up to `records` records more, always of the partition that holds the others back.
+    ///
+    /// # Errors
+    /// When a reader failed.
+    pub fn gather(&mut self, records: u64, patience: Patience) -> Result<()> {
+        // Rows held back by a drift verdict would only pile up behind it.
+        if self.behind() {
+            return Ok(());
+        }
+        let goal = self.records() + records;
+        let mut dry = vec![false; self.cursors.len()];
+        while self.records() < goal {
+            let least = (0..self.cursors.len())
+                .filter(|&i| !self.cursors[i].ended() && !dry[i])
+                .min_by_key(|&i| self.cursors[i].watermark());
+            let Some(i) = least else { break };
+            let several = self.cursors.len() > 1;
+            let step = if several { (goal - self.records()).min(8_192) } else { goal };
+            let before = self.cuts[i].records();
+            let step = step.min(goal - self.records());
+            self.cursors[i].cut(step, patience, &mut self.cuts[i])?;
+            dry[i] = self.cuts[i].records() == before;
+        }
+        Ok(())
+    }
+
+    /// Plans what has been gathered.
+    pub fn share(&mut self) -> Share {
+        let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
+        self.unapplied.extend(cuts.iter().filter_map(|cut| cut.event_times));
+        let ending: Vec<bool> = self.cursors.iter().map(Cursor::ended).collect();
+        let already = std::mem::replace(&mut self.end_planned, ending.clone());
+        self.target = self.watermark();
+        let before = self.applied;
+        let limit = self.next_barrier();
+        self.applied = self.target.min(limit.unwrap_or(Watermark::MAX)).max(before);
+        let barrier = limit.is_some_and(|limit| limit <= self.target);
+        self.forget();
+        let plans = (0..cuts.len())
+            .filter(|&i| {
+                cuts[i].records() > 0 || ending[i] != already[i] || self.applied > before
+            })
+            .map(|i| SourcePlan {
+                source: self.stream.name.clone(),
+                partition: Partition(i as u32),
+                offset_from: Offset(self.cursors[i].next() - cuts[i].records()),
+                offset_to: Offset(self.cursors[i].next()),
+                spans: cuts[i].spans.clone(),
+                watermark_us: self.applied.0,
+                ended: ending[i],
+            })
+            .collect();
+        Share { plans, cuts, watermark: self.applied, barrier }
+    }
+
+    /// Reads again exactly what a plan of the log says.
+    ///
+    /// # Errors
+    /// When a reader failed, or the input no longer holds the planned records.
+    pub fn replay(&mut self, plans: &[SourcePlan]) -> Result<Share> {
+        for plan in plans {
+            let i = plan.partition.0 as usize;
+            anyhow::ensure!(
+                i < self.cursors.len(),
+                "the log knows partition {i} of {:?}, the configuration does not",
+                self.stream.name
+            );
+            let records = plan.offset_to.0 - plan.offset_from.0;
+            let (cursor, cut) = (&mut self.cursors[i], &mut self.cuts[i]);
+            cursor.cut(records, Patience::Endless, cut)?;
+            anyhow::ensure!(
+                cursor.next() == plan.offset_to.0 && cut.spans == plan.spans,
+                "the input of {:?} has changed: epoch records {}..{} were read from {:?}, now from {:?}; \
+                 restore the files, or start a new catalog",
+                self.stream.name,
+                plan.offset_from.0,
+                plan.offset_to.0,
+                plan.spans,
+                cut.spans
+            );
+            if plan.ended {
+                cursor.cut(1, Patience::Endless, cut)?;
+                anyhow::ensure!(
+                    cursor.ended(),
+                    "the input of {:?} ended at record {} and has grown since: \
+                     use `run` with source.watch for growing input, or start a new catalog",
+                    self.stream.name,
+                    plan.offset_to.0
+                );
+            }
+            self.end_planned[i] = plan.ended;
+            self.applied = self.applied.max(Watermark(plan.watermark_us));
+        }
+        self.target = self.watermark().max(self.applied);
+        let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
+        self.unapplied.extend(cuts.iter().filter_map(|cut| cut.event_times));
+        let barrier = self.period_us().is_some_and(|period| self.applied.0 % period == 0);
+        self.forget();
+        Ok(Share { plans: plans.to_vec(), cuts, watermark: self.applied, barrier })
+    }
+
+    /// The least watermark of the partitions.
+    fn watermark(&self) -> Watermark {
+        self.cursors.iter().map(Cursor::watermark).min().unwrap_or(Watermark::MAX)
+    }
+
+    /// The drift period after whose end a verdict may put another model in force.
+    fn period_us(&self) -> Option<i64> {
+        let drift = self.stream.drift.as_ref().filter(|drift| drift.retrain)?;
+        Some(drift.detector.period_us())
+    }
+
+    /// The next period's end at which the watermark must wait, if windows may lie before it.
+    fn next_barrier(&self) -> Option<Watermark> {
+        let period = self.period_us()?;
+        let least = self.unapplied.iter().map(|&(least, _)| least.max(self.applied.0)).min()?;
+        let index = least.div_euclid(period);
+        Some(Watermark(index.checked_add(1)?.checked_mul(period)?))
+    }
+
+    /// Forgets the rows that no open window can hold any more.
+    fn forget(&mut self) {
+        let reach = match self.stream.window {
+            WindowSpec::Count { .. } => 0,
+            WindowSpec::Tumbling { duration_us } | WindowSpec::Sliding { duration_us, .. } => {
+                duration_us
+            }
+            WindowSpec::Session { gap_us, max_duration_us } => gap_us.max(max_duration_us),
+        };
+        let applied = self.applied.0;
+        self.unapplied.retain(|&(_, most)| most.saturating_add(reach) >= applied);
+    }
+}

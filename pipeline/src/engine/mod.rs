@@ -1,0 +1,441 @@
+//! The coordinator: plan, process, commit.
+//!
+//! It alone touches the log. Every turn it plans an epoch if fewer than *k* are
+//! uncommitted, gives it to the workers, and commits the oldest one that all of
+//! them have completed. A restart replays the log's own plans from the input,
+//! which rebuilds every operator's state; results of epochs already committed
+//! are dropped, and an unfinished plan is adopted as it stands.
+
+mod commit;
+mod gather;
+mod models;
+mod retrain;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use cloudops_models::registry::Registry;
+use cloudops_operators::epoch::{Epoch, Partition};
+use cloudops_operators::score::{ModelId, Timeline};
+use cloudops_sql::catalog::{Catalog, Plan, Record};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use tokio::runtime::Runtime;
+
+use crate::clock::Clock;
+use crate::job::Job;
+use crate::progress::Progress;
+use crate::source::cursor::{Cursor, Patience};
+use crate::source::files::Listing;
+use crate::source::partition::{self, PartitionSpec};
+use crate::worker::{self, Blueprint, Command, Completed, Report};
+use gather::{Gather, Share};
+
+/// How a job is run.
+#[derive(Debug)]
+pub struct Options {
+    /// Keep going until told to stop, cutting epochs by time; else stop at the input's end.
+    pub live: bool,
+    /// Set to drain and stop.
+    pub stop: Arc<AtomicBool>,
+    /// The clock of the log's stamps.
+    pub clock: Arc<dyn Clock>,
+    /// Whether to show a progress bar where stderr is a terminal.
+    pub progress: bool,
+}
+
+/// What a run has done.
+#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Epochs committed by this run.
+    pub epochs: u64,
+    /// Epochs that an earlier run had committed and this one passed through again.
+    pub replayed: u64,
+    /// Records read.
+    pub records: u64,
+    /// Rows on time.
+    pub on_time: u64,
+    /// Rows late.
+    pub late: u64,
+    /// Records rejected, duplicates not among them.
+    pub rejected: u64,
+    /// Rows on time that repeated an earlier one.
+    pub duplicates: u64,
+    /// Windows closed.
+    pub windows: u64,
+    /// Rows written, over all tables.
+    pub rows: u64,
+    /// Files written.
+    pub files: u64,
+    /// Model versions promoted by drift.
+    pub promotions: u64,
+}
+
+/// Runs a job to its end, or until told to stop.
+///
+/// # Errors
+/// When the input or the catalog fails, another writer takes over, or an operator fails. What was
+/// committed before stays true.
+pub fn run(job: Job, registry: Registry, options: Options) -> Result<Summary> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("starting the I/O runtime")?;
+    let job = Arc::new(job);
+    let stop_readers = Arc::new(AtomicBool::new(false));
+    let result = Engine::start(&job, registry, options, &runtime, &stop_readers)
+        .and_then(|mut engine| engine.work());
+    stop_readers.store(true, Ordering::Relaxed);
+    result
+}
+
+/// An epoch that has been given to the workers and is not committed.
+struct InFlight {
+    plan: Plan,
+    shares: Vec<SourceShare>,
+    completed: Vec<Option<Completed>>,
+    /// Streams that wait for this epoch's drift verdict, with the period's end.
+    barriers: Vec<(usize, i64)>,
+}
+
+/// What the coordinator counted of a partition while cutting the epoch.
+struct SourceShare {
+    stream: usize,
+    records: u64,
+    on_time: u64,
+    late: u64,
+    rejected: u64,
+}
+
+struct Engine<'a> {
+    job: Arc<Job>,
+    registry: Registry,
+    options: Options,
+    runtime: &'a Runtime,
+    catalog: Catalog,
+    streams: Vec<Gather>,
+    commands: Vec<Sender<Command>>,
+    reports: Receiver<Report>,
+    threads: Vec<std::thread::Thread>,
+    in_flight: VecDeque<InFlight>,
+    /// Per stream, rows that workers' windows held after the last complete epoch.
+    accounts: Vec<commit::Account>,
+    next_epoch: Epoch,
+    /// The last epoch an earlier run committed.
+    committed_before: Option<Epoch>,
+    gather_since: Option<Instant>,
+    progress: Progress,
+    summary: Summary,
+}
+
+impl<'a> Engine<'a> {
+    fn start(
+        job: &Arc<Job>,
+        registry: Registry,
+        options: Options,
+        runtime: &'a Runtime,
+        stop_readers: &Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let mut catalog = runtime.block_on(open_catalog(job))?;
+        runtime.block_on(catalog.take_over(
+            concat!("cloudops ", env!("CARGO_PKG_VERSION")),
+            &job.hash,
+            job.workers as u32,
+        ))?;
+        models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let mut streams = Vec::with_capacity(job.streams.len());
+        let mut bytes = Some(0);
+        for stream in &job.streams {
+            let mut cursors = Vec::new();
+            for (i, path) in stream.paths.iter().enumerate() {
+                let listing = Listing::parse(path, runtime.handle())?;
+                let files = listing.list(&stream.format)?;
+                ensure!(
+                    stream.watch.is_some() || !files.is_empty(),
+                    "stream {:?}: {path} holds no file that its format reads",
+                    stream.name
+                );
+                bytes = bytes
+                    .filter(|_| stream.watch.is_none())
+                    .map(|sum| sum + files.iter().map(|file| file.size).sum::<u64>());
+                let spec = PartitionSpec {
+                    listing,
+                    format: stream.format.clone(),
+                    watch: stream.watch,
+                    bytes_read: Arc::clone(&bytes_read),
+                };
+                let name = format!("{}/{i}", stream.name);
+                let events = partition::spawn(name, spec, Arc::clone(stop_readers))?;
+                cursors.push(Cursor::new(Partition(i as u32), events, stream.lateness_us));
+            }
+            streams.push(Gather::new(Arc::clone(stream), cursors));
+        }
+        let timelines = job
+            .streams
+            .iter()
+            .map(|stream| catalog.state().timeline(&stream.name).cloned().unwrap_or_default())
+            .collect();
+        let scorers = cloudops_models::registry::scorer_factory(&registry);
+        let blueprint = Blueprint { job: Arc::clone(job), scorers, timelines };
+        let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
+        let state = catalog.state();
+        let committed_before = state.last_committed();
+        let next_epoch = state.last_planned().map_or(Epoch(1), Epoch::next);
+        Ok(Self {
+            progress: Progress::new(options.progress, bytes, bytes_read),
+            accounts: job.streams.iter().map(|_| commit::Account::default()).collect(),
+            job: Arc::clone(job),
+            registry,
+            options,
+            runtime,
+            catalog,
+            streams,
+            commands,
+            reports,
+            threads,
+            in_flight: VecDeque::new(),
+            next_epoch,
+            committed_before,
+            gather_since: None,
+            summary: Summary::default(),
+        })
+    }
+
+    fn work(&mut self) -> Result<Summary> {
+        self.replay()?;
+        loop {
+            while self.in_flight.len() < self.job.epochs_in_flight && self.plan_next()? {}
+            if self.in_flight.is_empty() {
+                let done = self.streams.iter().all(Gather::finished);
+                if done || self.options.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                continue;
+            }
+            self.settle(Duration::from_millis(20))?;
+        }
+        self.progress.finish(&self.summary);
+        Ok(self.summary.clone())
+    }
+
+    /// Passes through the log's plans again: rebuilds state, and adopts what was not committed.
+    fn replay(&mut self) -> Result<()> {
+        let plans = self.runtime.block_on(self.catalog.plans())?;
+        for plan in plans {
+            while self.in_flight.len() >= self.job.epochs_in_flight || self.waiting() {
+                self.settle(Duration::from_millis(20))?;
+            }
+            let mut shares = Vec::new();
+            for (i, gather) in self.streams.iter_mut().enumerate() {
+                let name = &gather.stream.name;
+                let parts: Vec<_> =
+                    plan.sources.iter().filter(|part| part.source == *name).cloned().collect();
+                shares.push((i, gather.replay(&parts)?));
+            }
+            self.give(plan, shares)?;
+        }
+        Ok(())
+    }
+
+    /// Plans an epoch if there is news; `false` where there is none, or a verdict is awaited.
+    fn plan_next(&mut self) -> Result<bool> {
+        if self.waiting() || self.options.stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let live = self.options.live;
+        for gather in &mut self.streams {
+            let room = self.job.epoch_records.saturating_sub(gather.records());
+            let patience = match live {
+                true => Patience::Until(Instant::now() + Duration::from_millis(5)),
+                false => Patience::Endless,
+            };
+            gather.gather(room, patience)?;
+        }
+        if !self.streams.iter().any(Gather::has_news) {
+            return Ok(false);
+        }
+        if live {
+            let since = *self.gather_since.get_or_insert_with(Instant::now);
+            let full = self.streams.iter().any(|g| g.records() >= self.job.epoch_records);
+            if !full && since.elapsed() < self.job.epoch_interval {
+                return Ok(false);
+            }
+        }
+        self.gather_since = None;
+        let shares: Vec<_> =
+            self.streams.iter_mut().enumerate().map(|(i, gather)| (i, gather.share())).collect();
+        let plan = Plan {
+            epoch: self.next_epoch,
+            generation: self.catalog.generation(),
+            sources: shares.iter().flat_map(|(_, share)| share.plans.clone()).collect(),
+            planned_at_us: self.options.clock.now_us(),
+        };
+        self.next_epoch = self.next_epoch.next();
+        self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
+        self.give(plan, shares)?;
+        Ok(true)
+    }
+
+    /// Whether an epoch in flight may put another model in force.
+    fn waiting(&self) -> bool {
+        self.in_flight.iter().any(|epoch| !epoch.barriers.is_empty())
+    }
+
+    /// Gives a planned epoch to the workers.
+    fn give(&mut self, plan: Plan, shares: Vec<(usize, Share)>) -> Result<()> {
+        let epoch = plan.epoch;
+        let workers = self.commands.len();
+        let mut inputs: Vec<Vec<worker::StreamInput>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut counts = Vec::new();
+        let mut barriers = Vec::new();
+        for (stream, share) in shares {
+            if share.barrier {
+                barriers.push((stream, share.watermark.0));
+            }
+            for input in &mut inputs {
+                input.push(worker::StreamInput {
+                    watermark: Some(share.watermark),
+                    ..Default::default()
+                });
+            }
+            let mut turn = 0;
+            for (i, cut) in share.cuts.into_iter().enumerate() {
+                let partition = Partition(i as u32);
+                if cut.records() > 0 {
+                    counts.push(SourceShare {
+                        stream,
+                        records: cut.records(),
+                        on_time: cut.on_time,
+                        late: cut.late.len() as u64,
+                        rejected: cut.rejects.len() as u64,
+                    });
+                }
+                // One worker takes all that no operator touches, so that it lands in one file.
+                let aside = &mut inputs[(epoch.0 as usize) % workers][stream];
+                aside.late.extend(crate::sink::rows::late(partition, &cut.late)?);
+                if !cut.rejects.is_empty() {
+                    aside.rejects.push(crate::sink::rows::rejects(partition, &cut.rejects)?);
+                }
+                for batch in cut.rows {
+                    inputs[turn % workers][stream].rows.push(batch);
+                    turn += 1;
+                }
+            }
+        }
+        for ((sender, thread), input) in self.commands.iter().zip(&self.threads).zip(inputs) {
+            if sender.send(Command::Epoch(epoch, input)).is_err() {
+                // The worker has failed and says why in its report.
+                break;
+            }
+            thread.unpark();
+        }
+        let completed = (0..workers).map(|_| None).collect();
+        self.in_flight.push_back(InFlight { plan, shares: counts, completed, barriers });
+        Ok(())
+    }
+
+    /// Waits a moment for the workers; commits what is complete, oldest first.
+    fn settle(&mut self, patience: Duration) -> Result<()> {
+        match self.reports.recv_timeout(patience) {
+            Ok(report) => self.note(report)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the workers have stopped"),
+        }
+        while let Ok(report) = self.reports.try_recv() {
+            self.note(report)?;
+        }
+        while self.in_flight.front().is_some_and(|e| e.completed.iter().all(Option::is_some)) {
+            if let Some(epoch) = self.in_flight.pop_front() {
+                self.commit(epoch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, report: Report) -> Result<()> {
+        match report {
+            Report::Complete(epoch, worker, completed) => {
+                let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
+                let at = at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
+                at.completed[worker] = Some(completed);
+                Ok(())
+            }
+            Report::Failed(operator, cause) => {
+                let cause = anyhow::Error::from_boxed(cause);
+                Err(cause.context(format!("operator {operator}")))
+            }
+        }
+    }
+
+    /// Tells every worker of a model in force from an event time on.
+    fn announce(&self, stream: usize, effective_from_us: i64, model: &ModelId) {
+        for sender in &self.commands {
+            let model = model.clone();
+            if sender.send(Command::Promote { stream, effective_from_us, model }).is_err() {
+                // The worker has failed and says why in its report.
+                break;
+            }
+        }
+    }
+}
+
+async fn open_catalog(job: &Job) -> Result<Catalog> {
+    let options = cloudops_sql::catalog::Options { fsync: job.fsync };
+    let catalog = Catalog::open_with(&job.catalog, options).await?;
+    if let Some(takeover) = catalog.state().takeover()
+        && takeover.config_hash != job.hash
+        && catalog.state().last_planned().is_some()
+    {
+        bail!(
+            "the configuration has changed since the results in {} were made (then {}, now {}): \
+             rows made before and after would not agree; name a new catalog.url, or restore the settings",
+            job.catalog,
+            takeover.config_hash,
+            job.hash
+        );
+    }
+    Ok(catalog)
+}
+
+type Workers = (Vec<Sender<Command>>, Receiver<Report>, Vec<std::thread::Thread>);
+
+/// Starts the timely workers; gives their command channels, by index.
+fn start_workers(workers: usize, blueprint: Blueprint) -> Result<Workers> {
+    let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+    let (report, reports) = unbounded();
+    let (hello, hellos) = unbounded();
+    let run = move |worker: &mut timely::worker::Worker| {
+        let index = worker.index();
+        // Both fail only when the coordinator is gone, and with it the reason to work.
+        drop(hello.send((index, std::thread::current())));
+        worker::run(worker, &blueprint, &receivers[index], &report);
+    };
+    let config = timely::Config {
+        communication: timely::CommunicationConfig::Process(workers),
+        worker: timely::WorkerConfig::default().idle_spin(Duration::ZERO),
+    };
+    std::thread::Builder::new()
+        .name("workers".to_owned())
+        .spawn(move || match timely::execute(config, run) {
+            // Joining keeps the workers alive until their channels close.
+            Ok(guards) => drop(guards.join()),
+            Err(error) => tracing::error!(error, "the workers could not start"),
+        })
+        .context("starting the workers")?;
+    let mut threads = vec![None; workers];
+    for _ in 0..workers {
+        let (index, thread) = hellos.recv().context("a worker did not start")?;
+        threads[index] = Some(thread);
+    }
+    Ok((commands, reports, threads.into_iter().flatten().collect()))
+}
+
+impl std::fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("job", &self.job).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! A validated job: what the coordinator and the workers are given.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use cloudops_datasets::{Format, StreamKind};
+use cloudops_operators::attribute::AttributeConfig;
+use cloudops_operators::feature::sensor::{Features, Statistic};
+use cloudops_operators::threshold::ThresholdConfig;
+use cloudops_operators::window::WindowSpec;
+use sha2::{Digest, Sha256};
+
+use crate::config::{
+    Compression, Config, DriftSettings, ModelConfig, OutputConfig, StreamConfig,
+};
+
+/// Everything a run needs to know; made by [`Config::validate`] alone.
+#[derive(Debug)]
+pub struct Job {
+    /// The catalog's directory or URL.
+    pub catalog: String,
+    /// Dataflow worker threads.
+    pub workers: usize,
+    /// Records an epoch takes of each stream at most.
+    pub epoch_records: u64,
+    /// How long a live epoch gathers records.
+    pub epoch_interval: Duration,
+    /// Plans that may be uncommitted at a time.
+    pub epochs_in_flight: usize,
+    /// Compression of result files.
+    pub compression: Compression,
+    /// Whether local files are synced before a commit names them.
+    pub fsync: bool,
+    /// The streams, by index.
+    pub streams: Vec<Arc<StreamJob>>,
+    /// A hash of everything that decides result rows: two jobs with the same one agree on them.
+    pub hash: String,
+}
+
+/// One stream of a job.
+#[derive(Debug)]
+pub struct StreamJob {
+    /// The `source` column of its rows.
+    pub name: String,
+    /// Sensor, audit or cost.
+    pub kind: StreamKind,
+    /// Partition paths.
+    pub paths: Vec<String>,
+    /// How records are read.
+    pub format: Format,
+    /// Allowed disorder, µs.
+    pub lateness_us: i64,
+    /// How often to look for new files; `None` reads once.
+    pub watch: Option<Duration>,
+    /// Declared channels; empty unless sensor.
+    pub channels: Vec<String>,
+    /// How rows are cut into windows (days, for cost).
+    pub window: WindowSpec,
+    /// Sensor statistics.
+    pub statistics: Vec<Statistic>,
+    /// Cost services with a place of their own.
+    pub services: Vec<String>,
+    /// What scores; `None` leaves the stream unscored.
+    pub model: Option<ModelConfig>,
+    /// Scores to verdicts.
+    pub threshold: ThresholdConfig,
+    /// Drift detection.
+    pub drift: Option<DriftSettings>,
+    /// Attributions.
+    pub attribution: AttributeConfig,
+    /// What else is written.
+    pub output: OutputConfig,
+}
+
+impl StreamJob {
+    /// The name its model is registered under.
+    #[must_use]
+    pub fn model_name(&self) -> &str {
+        self.model.as_ref().and_then(|model| model.name.as_deref()).unwrap_or(&self.name)
+    }
+
+    /// Tables named by the kind of stream: `sensor_scores`, `audit_scores`, …
+    #[must_use]
+    pub fn scores_table(&self) -> &'static str {
+        match self.kind {
+            StreamKind::Sensor => "sensor_scores",
+            StreamKind::Audit => "audit_scores",
+            StreamKind::Cost => "cost_scores",
+        }
+    }
+
+    /// The table of windows.
+    #[must_use]
+    pub fn windows_table(&self) -> &'static str {
+        match self.kind {
+            StreamKind::Sensor => "sensor_windows",
+            StreamKind::Audit => "audit_windows",
+            StreamKind::Cost => "cost_windows",
+        }
+    }
+
+    /// `sensor`, `audit` or `cost`.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            StreamKind::Sensor => "sensor",
+            StreamKind::Audit => "audit",
+            StreamKind::Cost => "cost",
+        }
+    }
+
+    /// Steps of a window when all have as many; `None` for windows by time.
+    #[must_use]
+    pub fn steps(&self) -> Option<usize> {
+        match self.window {
+            WindowSpec::Count { length, .. } => Some(length),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the configuration and makes the job; `watch` is honoured only where `live`.
+    ///
+    /// # Errors
+    /// Naming the stream, the field and the fix.
+    pub fn validate(&self, live: bool) -> Result<Job> {
+        ensure!(!self.streams.is_empty(), "no stream is configured: add a [[stream]] table");
+        ensure!(self.run.workers > 0, "run.workers is 0: at least one is needed");
+        ensure!(self.run.workers <= 256, "run.workers is {}: 256 at most", self.run.workers);
+        ensure!(self.run.epoch_records > 0, "run.epoch_records is 0: at least one is needed");
+        ensure!(self.run.epochs_in_flight > 0, "run.epochs_in_flight is 0: at least one is needed");
+        let mut names = BTreeSet::new();
+        let mut streams = Vec::with_capacity(self.streams.len());
+        for stream in &self.streams {
+            ensure!(names.insert(&stream.name), "two streams are named {:?}", stream.name);
+            let stream = validate_stream(stream, live)
+                .with_context(|| format!("stream {:?}", stream.name))?;
+            streams.push(Arc::new(stream));
+        }
+        Ok(Job {
+            catalog: self.catalog.url.clone(),
+            workers: self.run.workers,
+            epoch_records: self.run.epoch_records,
+            epoch_interval: self.run.epoch_interval,
+            epochs_in_flight: self.run.epochs_in_flight,
+            compression: self.run.compression,
+            fsync: self.run.fsync,
+            hash: hash(&streams),
+            streams,
+        })
+    }
+}
+
+fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
+    let name = &stream.name;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        !name.is_empty() && name.chars().all(plain),
+        "name: only letters, digits, - and _ (it names folders)"
+    );
+    ensure!(!stream.source.path.is_empty(), "source.path is empty: name at least one");
+    let kind = stream.source.format.kind();
+    let channels = stream.source.format.channels();
+    let window = match (kind, &stream.window) {
+        (StreamKind::Cost, None) => WindowSpec::Tumbling { duration_us: DAY_US },
+        (StreamKind::Cost, Some(_)) => bail!("window: a cost stream's windows are days; remove it"),
+        (_, Some(window)) => window.clone(),
+        (_, None) => bail!("window is missing, e.g. window = {{ kind = \"count\", length = 30, hop = 5 }}"),
+    };
+    window.validate().context("window")?;
+    let statistics = stream.features.statistics.clone().unwrap_or_else(|| {
+        use Statistic::{Max, Mean, Min, Rms, Slope, Std};
+        vec![Mean, Std, Min, Max, Slope, Rms]
+    });
+    if kind == StreamKind::Sensor {
+        let steps = if let WindowSpec::Count { length, .. } = window { Some(length) } else { None };
+        Features::new(statistics.clone(), channels.clone(), steps).context("features")?;
+    }
+    ensure!(
+        kind == StreamKind::Cost || stream.features.services.is_none(),
+        "features.services is for cost streams"
+    );
+    if let Some(model) = &stream.model {
+        ensure!(
+            model.architecture.is_some() || model.onnx.is_some(),
+            "model: name an architecture to train or an onnx file to bring"
+        );
+        if let Some(share) = model.training.holdout {
+            ensure!((0.0..1.0).contains(&share), "model.training.holdout is {share}: in [0, 1)");
+        }
+    }
+    stream.threshold.validate().context("threshold")?;
+    Ok(StreamJob {
+        name: name.clone(),
+        kind,
+        paths: stream.source.path.clone(),
+        format: stream.source.format.clone(),
+        lateness_us: i64::try_from(stream.source.lateness.as_micros()).unwrap_or(i64::MAX),
+        watch: stream.source.watch.filter(|_| live),
+        channels,
+        window,
+        statistics,
+        services: stream.features.services.clone().unwrap_or_default(),
+        model: stream.model.clone(),
+        threshold: stream.threshold.clone(),
+        drift: stream.drift.clone(),
+        attribution: stream.attribution.clone(),
+        output: stream.output.clone(),
+    })
+}
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// What decides result rows: everything of a stream but where its model file and watch interval are.
+fn hash(streams: &[Arc<StreamJob>]) -> String {
+    let mut digest = Sha256::new();
+    for stream in streams {
+        let StreamJob { name, paths, format, lateness_us, window, statistics, services, .. } =
+            &**stream;
+        let StreamJob { threshold, drift, attribution, output, .. } = &**stream;
+        digest.update(format!(
+            "{name:?}{paths:?}{format:?}{lateness_us}{window:?}{statistics:?}{services:?}{threshold:?}{drift:?}{attribution:?}{output:?}"
+        ));
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

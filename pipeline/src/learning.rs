@@ -1,0 +1,260 @@
+//! A stream's records to a trained model: the same windows and features that the dataflow scores.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use cloudops_datasets::open;
+use cloudops_models::specification::{Architecture, Input, Specification};
+use cloudops_models::train::{Progress, train};
+use cloudops_models::{Samples, Trained};
+use cloudops_operators::epoch::Partition;
+use cloudops_operators::schema::result::{FEATURES, WINDOW, WINDOW_END, WINDOW_START};
+use cloudops_operators::schema::{ENTITY_ID, TS, texts, times, vectors};
+use cloudops_operators::watermark::Watermark;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::config::{ModelConfig, TrainingConfig};
+use crate::job::StreamJob;
+use crate::kernel::{self, FeatureKernel, WindowKernel};
+use crate::source::blob::Blob;
+use crate::source::files::Listing;
+
+/// What a model was trained on: goes into its card.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingData {
+    /// The stream.
+    pub stream: String,
+    /// Files read, in order, with the records of each that were learned from.
+    pub files: Vec<TrainingFile>,
+    /// Entities among them.
+    pub entities: u64,
+    /// First and last event time, µs.
+    pub event_times_us: Option<(i64, i64)>,
+}
+
+/// Records of one file that a model learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingFile {
+    /// The file.
+    pub file: String,
+    /// Records read.
+    pub records: u64,
+    /// Rows learned from.
+    pub rows: u64,
+}
+
+/// A stream's training windows, ordered by entity and time, with their features.
+///
+/// # Errors
+/// When the source cannot be read, or holds no whole window.
+pub fn windows(
+    stream: &StreamJob,
+    training: &TrainingConfig,
+    runtime: &Handle,
+) -> Result<(Vec<RecordBatch>, TrainingData)> {
+    let paths = training.path.as_ref().map_or(stream.paths.clone(), |path| vec![path.clone()]);
+    let until = training.until.as_deref().map(parse_instant).transpose()?.unwrap_or(i64::MAX);
+    let mut pick = Pick { until, first_rows: training.first_rows, seen: HashMap::new() };
+    let mut data = TrainingData { stream: stream.name.clone(), ..Default::default() };
+    let mut window = WindowKernel::new(stream)?;
+    let mut daily = window.is_none().then(|| kernel::daily(stream)).transpose()?;
+    for (i, path) in paths.iter().enumerate() {
+        let listing = Listing::parse(path, runtime)?;
+        let files = listing.list(&stream.format)?;
+        ensure!(!files.is_empty(), "{path} holds no file that the format reads");
+        let mut next = 0;
+        for file in files {
+            let blob = Blob::open(&file.location, &Arc::new(AtomicU64::new(0)))
+                .with_context(|| format!("opening {}", file.name))?;
+            let mut reader = open(blob, &file.name, &stream.format, next, 0)?;
+            let (first, mut rows) = (next, 0);
+            while let Some(batch) = reader.next_batch()? {
+                next = batch.first_offset + batch.records;
+                let kept = pick.rows(&batch.rows, &mut data)?;
+                rows += kept.num_rows() as u64;
+                let partition = Partition(i as u32);
+                match (&mut window, &mut daily) {
+                    (Some(window), _) => window.push(partition, &kept, None)?,
+                    (None, Some(daily)) => daily.push(partition, &kept, None)?,
+                    (None, None) => bail!("a stream has windows or days"),
+                }
+            }
+            let file = file.name.to_string();
+            data.files.push(TrainingFile { file, records: next - first, rows });
+        }
+    }
+    data.entities = pick.seen.len() as u64;
+    let closed = match (&mut window, &mut daily) {
+        (Some(window), _) => window.advance(Watermark::MAX)?,
+        (None, Some(daily)) => daily.advance(Watermark::MAX)?.1,
+        (None, None) => Vec::new(),
+    };
+    let mut feature = FeatureKernel::new(stream)?;
+    let windows = closed
+        .into_iter()
+        .map(|batch| feature.append(batch))
+        .collect::<Result<Vec<_>, _>>()?;
+    ensure!(
+        windows.iter().any(|batch| batch.num_rows() > 0),
+        "stream {:?}: the training records make no whole window: give more records, or shorten the window",
+        stream.name
+    );
+    Ok((windows, data))
+}
+
+/// Which records are learned from.
+struct Pick {
+    until: i64,
+    first_rows: Option<u64>,
+    seen: HashMap<String, u64>,
+}
+
+impl Pick {
+    fn rows(&mut self, rows: &RecordBatch, data: &mut TrainingData) -> Result<RecordBatch> {
+        let (entities, ts) = (texts(rows, ENTITY_ID)?, times(rows, TS)?);
+        let mut kept = Vec::with_capacity(rows.num_rows());
+        for (row, &ts) in ts.iter().enumerate() {
+            let mut keep = ts < self.until;
+            if keep {
+                let count = match self.seen.get_mut(entities.value(row)) {
+                    Some(count) => count,
+                    None => self.seen.entry(entities.value(row).to_owned()).or_default(),
+                };
+                *count += 1;
+                keep = self.first_rows.is_none_or(|first| *count <= first);
+            }
+            if keep {
+                let (least, most) = data.event_times_us.unwrap_or((ts, ts));
+                data.event_times_us = Some((least.min(ts), most.max(ts)));
+            }
+            kept.push(keep);
+        }
+        Ok(filter_record_batch(rows, &BooleanArray::from(kept))?)
+    }
+}
+
+/// What a stream's model reads, by its architecture and the windows' shape.
+///
+/// # Errors
+/// When the stream has no model to train.
+pub fn specification(stream: &StreamJob, model: &ModelConfig) -> Result<Specification> {
+    let architecture = model.architecture.with_context(|| {
+        format!("stream {:?}: model.architecture is missing: nothing to train", stream.name)
+    })?;
+    let whole = stream.steps().filter(|_| architecture != Architecture::VaeDense);
+    let (steps, channels) = match whole {
+        Some(steps) => (steps, stream.channels.clone()),
+        None => (1, kernel::feature_names(stream)?),
+    };
+    let mut specification = Specification::new(architecture, stream.model_name(), steps, channels);
+    specification.input = if whole.is_some() { Input::Window } else { Input::Features };
+    specification.training.seed = model.seed;
+    if let Some(latents) = model.latents {
+        specification.latents = latents;
+    }
+    if let Some(epochs) = model.epochs {
+        specification.training.epochs = epochs;
+    }
+    if let Some(most) = model.max_windows {
+        specification.training.max_windows = most;
+    }
+    specification.validate()?;
+    Ok(specification)
+}
+
+/// Trains a stream's model on windows ordered by entity and time: each entity's last windows, and
+/// none that overlap the ones learned from, decide when to stop and calibrate the score.
+///
+/// # Errors
+/// When the windows are too few, or training fails.
+pub fn fit(
+    stream: &StreamJob,
+    model: &ModelConfig,
+    windows: &[RecordBatch],
+    progress: &mut dyn Progress,
+) -> Result<Trained> {
+    let specification = specification(stream, model)?;
+    let share = model.training.holdout.unwrap_or(0.2);
+    let (learn, holdout) = split(&specification, windows, share)?;
+    ensure!(
+        !learn.is_empty() && !holdout.is_empty(),
+        "stream {:?}: {} windows to learn from and {} to calibrate on: give more records",
+        stream.name,
+        learn.len(),
+        holdout.len()
+    );
+    Ok(train(&specification, &learn, &holdout, progress)?)
+}
+
+/// Splits windows by time within each entity.
+fn split(
+    specification: &Specification,
+    windows: &[RecordBatch],
+    holdout: f64,
+) -> Result<(Samples, Samples)> {
+    let width = specification.steps * specification.channels.len();
+    let mut by_entity: Vec<(String, Vec<Place>)> = Vec::new();
+    for (batch, records) in windows.iter().enumerate() {
+        let entities = texts(records, ENTITY_ID)?;
+        let (starts, ends) = (times(records, WINDOW_START)?, times(records, WINDOW_END)?);
+        for row in 0..records.num_rows() {
+            let place = Place { batch, row, start: starts[row], end: ends[row] };
+            match by_entity.last_mut() {
+                Some((entity, places)) if entity == entities.value(row) => places.push(place),
+                _ => by_entity.push((entities.value(row).to_owned(), vec![place])),
+            }
+        }
+    }
+    let column = match specification.input {
+        Input::Window => WINDOW,
+        Input::Features => FEATURES,
+    };
+    let values = windows.iter().map(|b| vectors(b, column)).collect::<Result<Vec<_>, _>>()?;
+    let (mut learn, mut keep) = (Vec::new(), Vec::new());
+    for (_, places) in &by_entity {
+        let cut = (places.len() as f64 * (1.0 - holdout)).round() as usize;
+        let cut = cut.clamp(usize::from(places.len() > 1), places.len());
+        let last_end = places[..cut].last().map_or(i64::MIN, |place| place.end);
+        for (i, place) in places.iter().enumerate() {
+            let (all, found) = &values[place.batch];
+            ensure!(*found == width, "windows of {found} values where the model reads {width}");
+            let values = &all[place.row * width..][..width];
+            if i < cut {
+                learn.extend_from_slice(values);
+            } else if place.start > last_end || i + 1 == places.len() {
+                keep.extend_from_slice(values);
+            }
+        }
+    }
+    // Too few windows to set any aside: calibrate on what was learned from.
+    if keep.is_empty() {
+        keep.clone_from(&learn);
+    }
+    let samples =
+        |values| Samples::new(specification.steps, specification.channels.len(), values);
+    Ok((samples(learn), samples(keep)))
+}
+
+/// Where a window stands.
+struct Place {
+    batch: usize,
+    row: usize,
+    start: i64,
+    end: i64,
+}
+
+/// An RFC 3339 instant as µs.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_instant(text: &str) -> Result<i64> {
+    let parsed = chrono::DateTime::parse_from_rfc3339(text).with_context(|| {
+        format!("{text:?} is no instant: write it as 2026-01-31T00:00:00Z")
+    })?;
+    Ok(parsed.timestamp_micros())
+}

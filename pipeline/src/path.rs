@@ -1,0 +1,298 @@
+//! What each step of the data path does with its stream's settings, on one worker.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
+use arrow::compute::{filter_record_batch, is_not_null};
+use arrow::datatypes::{Field, Float32Type, Schema};
+use cloudops_operators::attribute::Attribute;
+use cloudops_operators::epoch::Epoch;
+use cloudops_operators::flow::{self, Batches, Clock, Fault};
+use cloudops_operators::schema::result::{
+    ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
+};
+use cloudops_operators::schema::{column, mismatch, texts};
+use cloudops_operators::score::{ModelId, ModelInfo, Score};
+use cloudops_operators::threshold::{Policy, Threshold};
+use timely::dataflow::channels::pact::Pipeline;
+
+use crate::config::DriftSettings;
+use crate::drift;
+use crate::job::StreamJob;
+use crate::kernel::{self, FeatureKernel, WindowKernel};
+use crate::sink::project::Renames;
+use crate::sink::stage::Sinks;
+use crate::sink::{Staging, rows};
+use crate::worker::{Blueprint, StreamProgress};
+
+/// Counts of each epoch until the worker reports it.
+pub(crate) type Tally = Rc<RefCell<BTreeMap<u64, StreamProgress>>>;
+
+/// One stream's operators on one worker.
+#[derive(Debug)]
+pub struct Path {
+    /// The stream.
+    pub stream: Arc<StreamJob>,
+    score: Rc<RefCell<Score>>,
+    tally: Tally,
+    fault: Fault,
+    sinks: Sinks,
+    kernels: Kernels,
+}
+
+/// The stateful operators, made before the graph so that a wrong setting is an error and no panic.
+#[derive(Debug)]
+struct Kernels {
+    window: Option<WindowKernel>,
+    daily: Option<cloudops_operators::daily::Daily>,
+    feature: FeatureKernel,
+    threshold: Threshold,
+}
+
+impl Path {
+    /// The path of a blueprint's stream, by index.
+    ///
+    /// # Errors
+    /// When the settings do not fit.
+    pub fn new(
+        blueprint: &Blueprint,
+        stream: usize,
+        staging: &Staging,
+        fault: &Fault,
+    ) -> Result<Self> {
+        let timeline = blueprint.timelines[stream].clone();
+        let job = &blueprint.job;
+        let stream = Arc::clone(&job.streams[stream]);
+        let window = WindowKernel::new(&stream)?;
+        let kernels = Kernels {
+            daily: window.is_none().then(|| kernel::daily(&stream)).transpose()?,
+            window,
+            feature: FeatureKernel::new(&stream)?,
+            threshold: Threshold::new(&stream.name, stream.threshold.clone())?,
+        };
+        Ok(Self {
+            score: Rc::new(RefCell::new(Score::new(Arc::clone(&blueprint.scorers), timeline))),
+            tally: Tally::default(),
+            fault: fault.clone(),
+            sinks: Sinks::new(&stream, job.compression, staging, fault),
+            stream,
+            kernels,
+        })
+    }
+
+    /// Puts a model in force from an event time on.
+    pub fn promote(&self, effective_from_us: i64, model: ModelId) {
+        self.score.borrow_mut().promote(effective_from_us, model);
+    }
+
+    /// What was counted in a complete epoch.
+    pub fn completed(&self, epoch: Epoch) -> StreamProgress {
+        self.tally.borrow_mut().remove(&epoch.0).unwrap_or_default()
+    }
+
+    /// Each row to the worker that owns its entity.
+    pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
+        flow::route(rows)
+    }
+
+    /// Rows to windows; beside them, rows refused as duplicates.
+    pub fn window<'s>(
+        &mut self,
+        rows: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> (Batches<'s>, Option<Batches<'s>>) {
+        let mut kernel = self.kernels.window.take();
+        let tally = Rc::clone(&self.tally);
+        let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
+            let kernel = kernel.as_mut().ok_or_else(|| anyhow::anyhow!("a cost stream has no windows"))?;
+            let mut tally = tally.borrow_mut();
+            let progress = tally.entry(epoch.0).or_default();
+            for batch in &batches {
+                let cloudops_operators::batch::Batch { partition, records, selection } = batch;
+                if let Some(records) = records {
+                    kernel.push(*partition, records, selection.as_deref())?;
+                    progress.taken += batch.len() as u64;
+                }
+            }
+            let windows = kernel.advance(watermark)?;
+            let duplicates = kernel.take_duplicates();
+            progress.duplicates = duplicates.len() as u64;
+            progress.pending = kernel.pending_rows();
+            progress.windows = windows.iter().map(|batch| batch.num_rows() as u64).sum();
+            let refused =
+                if duplicates.is_empty() { Vec::new() } else { vec![rows::duplicates(&duplicates)?] };
+            anyhow::Ok((windows, refused))
+        };
+        let (windows, refused) = flow::clocked(rows, Pipeline, clock, "window", &self.fault, logic);
+        (windows, Some(refused))
+    }
+
+    /// Charges to days: each day's vector, and the rows of `cost_daily`.
+    pub fn daily<'s>(&mut self, rows: Batches<'s>, clock: Clock<'s>) -> (Batches<'s>, Batches<'s>) {
+        let mut kernel = self.kernels.daily.take();
+        let tally = Rc::clone(&self.tally);
+        let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
+            let kernel = kernel.as_mut().ok_or_else(|| anyhow::anyhow!("only a cost stream has days"))?;
+            let mut tally = tally.borrow_mut();
+            let progress = tally.entry(epoch.0).or_default();
+            for batch in &batches {
+                let cloudops_operators::batch::Batch { partition, records, selection } = batch;
+                if let Some(records) = records {
+                    kernel.push(*partition, records, selection.as_deref())?;
+                    progress.taken += batch.len() as u64;
+                }
+            }
+            let (daily, vectors) = kernel.advance(watermark)?;
+            progress.pending = kernel.pending_rows();
+            progress.windows = vectors.iter().map(|batch| batch.num_rows() as u64).sum();
+            anyhow::Ok((vectors, daily))
+        };
+        flow::clocked(rows, Pipeline, clock, "daily", &self.fault, logic)
+    }
+
+    /// Windows to feature vectors.
+    pub fn feature<'s>(&mut self, windows: Batches<'s>) -> Batches<'s> {
+        let mut kernel = std::mem::replace(&mut self.kernels.feature, FeatureKernel::Cost);
+        flow::each(windows, "feature", &self.fault, move |batch| {
+            kernel.append(batch).map(|batch| vec![batch])
+        })
+    }
+
+    /// Windows to scores, by the model in force at each window's end.
+    pub fn score<'s>(&self, windows: Batches<'s>) -> Batches<'s> {
+        let score = Rc::clone(&self.score);
+        flow::each(windows, "score", &self.fault, move |batch| score.borrow_mut().score(&batch))
+    }
+
+    /// Scores to verdicts and alerts.
+    pub fn threshold<'s>(&self, scores: Batches<'s>) -> Batches<'s> {
+        let mut kernel = self.kernels.threshold.clone();
+        self.with_model(scores, "threshold", move |batch, info| {
+            Ok(vec![kernel.apply(&batch, info)?])
+        })
+    }
+
+    /// Verdicts to attributions: long rows, for alerts alone.
+    pub fn attribute<'s>(&self, verdicts: Batches<'s>) -> Batches<'s> {
+        let kernel = Attribute::new(self.stream.attribution.clone());
+        self.with_model(verdicts, "attribute", move |batch, info| {
+            Ok(kernel.explain(&batch, info)?.into_iter().collect())
+        })
+    }
+
+    /// Verdicts with every channel's share, for the scores table.
+    pub fn contribute<'s>(&self, verdicts: Batches<'s>) -> Batches<'s> {
+        let kernel = Attribute::new(self.stream.attribution.clone());
+        self.with_model(verdicts, "contribute", move |batch, info| {
+            Ok(vec![contributions(&kernel, &batch, info)?])
+        })
+    }
+
+    /// Verdicts that open or close an alert.
+    pub fn alert<'s>(&self, verdicts: Batches<'s>) -> Batches<'s> {
+        let kernel = Attribute::new(self.stream.attribution.clone());
+        let (kind, policy) = (self.stream.kind_name(), self.stream.threshold.policy);
+        self.with_model(verdicts, "alert", move |batch, info| {
+            let kept = filter_record_batch(&batch, &is_not_null(column(&batch, ALERT_EVENT)?)?)?;
+            if kept.num_rows() == 0 {
+                return Ok(Vec::new());
+            }
+            let kept = contributions(&kernel, &kept, info)?;
+            let limit = limit_in_force(&kept, policy)?;
+            let kinds: ArrayRef = Arc::new(arrow::array::StringArray::from_iter_values(
+                std::iter::repeat_n(kind, kept.num_rows()),
+            ));
+            Ok(vec![with_columns(&kept, vec![("threshold", limit), ("kind", kinds)])?])
+        })
+    }
+
+    /// Verdicts to drift rows, by period, over all entities.
+    pub fn drift<'s>(
+        &self,
+        verdicts: Batches<'s>,
+        clock: Clock<'s>,
+        settings: &DriftSettings,
+    ) -> Batches<'s> {
+        drift::connect(&self.stream, settings, verdicts, clock, &self.tally, &self.fault)
+    }
+
+    /// Rows of a table to files.
+    pub fn write<'s>(&self, rows: Batches<'s>, table: &'static str) -> Batches<'s> {
+        let renames: Renames = match table {
+            "alerts" => &[("event", ALERT_EVENT), ("at", "window_end")],
+            "sensor_windows" | "audit_windows" | "cost_windows" if self.stream.output.values => {
+                &[("values", "window")]
+            }
+            _ => &[],
+        };
+        self.sinks.table(rows, table, renames)
+    }
+
+    /// Applies a function to every batch, with what is known of the model that scored it.
+    fn with_model<'s>(
+        &self,
+        batches: Batches<'s>,
+        name: &str,
+        mut logic: impl FnMut(RecordBatch, &ModelInfo) -> Result<Vec<RecordBatch>> + 'static,
+    ) -> Batches<'s> {
+        let score = Rc::clone(&self.score);
+        flow::each(batches, name, &self.fault, move |batch| {
+            let mut score = score.borrow_mut();
+            let model = ModelId {
+                name: texts(&batch, MODEL)?.value(0).to_owned(),
+                version: texts(&batch, MODEL_VERSION)?.value(0).to_owned(),
+            };
+            logic(batch, score.info(&model)?)
+        })
+    }
+}
+
+/// A batch with `contributions` and `top_channel` appended.
+fn contributions(
+    kernel: &Attribute,
+    batch: &RecordBatch,
+    info: &ModelInfo,
+) -> Result<RecordBatch> {
+    let shares = kernel.contributions(batch, info)?;
+    with_columns(
+        batch,
+        vec![
+            ("contributions", Arc::new(shares.shares)),
+            ("top_channel", Arc::new(shares.top_channel)),
+        ],
+    )
+}
+
+/// The limit that each row's score was held against.
+fn limit_in_force(batch: &RecordBatch, policy: Policy) -> Result<ArrayRef> {
+    let floats = |name| {
+        let array = column(batch, name)?;
+        array.as_primitive_opt::<Float32Type>().ok_or_else(|| mismatch(name, "Float32", array))
+    };
+    let (fixed, adaptive) = (floats(THRESHOLD_STATIC)?, floats(THRESHOLD_ADAPTIVE)?);
+    let limits = (0..batch.num_rows()).map(|row| {
+        let fixed = fixed.value(row);
+        let adaptive = adaptive.is_valid(row).then(|| adaptive.value(row));
+        match (policy, adaptive) {
+            (Policy::Static, _) | (_, None) => fixed,
+            (Policy::Adaptive, Some(adaptive)) => adaptive,
+            (Policy::Either, Some(adaptive)) => fixed.min(adaptive),
+            (Policy::Both, Some(adaptive)) => fixed.max(adaptive),
+        }
+    });
+    Ok(Arc::new(Float32Array::from_iter_values(limits)))
+}
+
+fn with_columns(batch: &RecordBatch, added: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+    let mut columns = batch.columns().to_vec();
+    for (name, array) in added {
+        fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
+        columns.push(array);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,9 @@
+//! From files to judged records: list, read, decode, cut, judge.
+//!
+//! Reading runs ahead on a thread a partition ([`partition`]); the coordinator
+//! cuts what has been read into epochs and judges it on the way ([`cursor`]).
+
+pub mod blob;
+pub mod cursor;
+pub mod files;
+pub mod partition;

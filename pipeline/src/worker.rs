@@ -1,0 +1,148 @@
+//! A worker's life: build the graph, take epochs in, step, report them complete.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use cloudops_operators::batch::Batch;
+use cloudops_operators::data_drift::DriftVerdict;
+use cloudops_operators::epoch::Epoch;
+use cloudops_operators::score::{ModelId, ScorerFactory, Timeline};
+use cloudops_operators::watermark::Watermark;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use timely::worker::Worker;
+
+use crate::dataflow;
+use crate::job::Job;
+use crate::sink::Encoded;
+
+/// What the coordinator tells a worker, in order.
+#[derive(Debug)]
+pub enum Command {
+    /// Take in an epoch.
+    Epoch(Epoch, Vec<StreamInput>),
+    /// A model is in force from an event time on; no window ending there has been closed.
+    Promote {
+        /// The stream's index.
+        stream: usize,
+        /// Event time, µs.
+        effective_from_us: i64,
+        /// The version.
+        model: ModelId,
+    },
+}
+
+/// A worker's share of an epoch's input of one stream.
+#[derive(Debug, Default)]
+pub struct StreamInput {
+    /// Rows on time, of any entity; the graph routes them.
+    pub rows: Vec<Batch>,
+    /// Rows of the `late` table.
+    pub late: Vec<RecordBatch>,
+    /// Rows of the `rejects` table.
+    pub rejects: Vec<RecordBatch>,
+    /// The watermark that the epoch's plan applies; the same on every worker.
+    pub watermark: Option<Watermark>,
+}
+
+/// What a worker tells the coordinator.
+#[derive(Debug)]
+pub enum Report {
+    /// The epoch is complete on all workers; this is what this one made.
+    Complete(Epoch, usize, Completed),
+    /// An operator failed: the epoch cannot complete.
+    Failed(String, cloudops_operators::flow::Cause),
+}
+
+/// One worker's part of a complete epoch.
+#[derive(Debug, Default)]
+pub struct Completed {
+    /// Files to stage.
+    pub files: Vec<Encoded>,
+    /// Per stream, by index.
+    pub streams: Vec<StreamProgress>,
+}
+
+/// How far a stream is on one worker after an epoch.
+#[derive(Debug, Default)]
+pub struct StreamProgress {
+    /// Rows on time that were found to be duplicates, in this epoch.
+    pub duplicates: u64,
+    /// Rows taken in by a window operator in this epoch.
+    pub taken: u64,
+    /// Rows whose place in event-time order is final, in this epoch.
+    pub finalised: u64,
+    /// Rows that still wait for the watermark.
+    pub pending: u64,
+    /// Windows closed in this epoch.
+    pub windows: u64,
+    /// Drift verdicts reached, on the worker that judges.
+    pub verdicts: Vec<DriftVerdict>,
+}
+
+/// What every worker is built from.
+#[derive(Clone)]
+pub struct Blueprint {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Makes scorers.
+    pub scorers: ScorerFactory,
+    /// Per stream, the models in force at the start.
+    pub timelines: Vec<Timeline>,
+}
+
+impl std::fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blueprint").field("job", &self.job).finish_non_exhaustive()
+    }
+}
+
+/// How long a worker sleeps when there is nothing to do and nobody wakes it.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Runs a worker until its commands end and every epoch is complete.
+pub fn run(
+    worker: &mut Worker,
+    blueprint: &Blueprint,
+    commands: &Receiver<Command>,
+    reports: &Sender<Report>,
+) {
+    let mut graph = dataflow::build(worker, blueprint);
+    let mut open: VecDeque<Epoch> = VecDeque::new();
+    let mut more = true;
+    while more || !open.is_empty() {
+        loop {
+            match commands.try_recv() {
+                Ok(Command::Epoch(epoch, inputs)) => {
+                    graph.give(epoch, inputs);
+                    open.push_back(epoch);
+                }
+                Ok(Command::Promote { stream, effective_from_us, model }) => {
+                    graph.promote(stream, effective_from_us, &model);
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        worker.step_or_park(Some(if open.is_empty() && !more { Duration::ZERO } else { NAP }));
+        if let Some((operator, cause)) = graph.fault.take() {
+            // The coordinator stops the job; if it is gone already, there is nobody to tell.
+            drop(reports.send(Report::Failed(operator, cause)));
+            return;
+        }
+        while let Some(&epoch) = open.front() {
+            if graph.probe.less_equal(&epoch.0) {
+                break;
+            }
+            open.pop_front();
+            let complete = Report::Complete(epoch, worker.index(), graph.completed(epoch));
+            if reports.send(complete).is_err() {
+                return;
+            }
+        }
+    }
+}
