@@ -10,6 +10,7 @@ import tomllib
 with open(".deny.toml", "rb") as f:
     rules = tomllib.load(f)
 allowed = set(rules["licenses"]["allow"])
+clarified = {entry["crate"]: entry["expression"] for entry in rules["licenses"].get("clarify", [])}
 metadata = json.loads(
     subprocess.check_output(
         ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"]
@@ -33,7 +34,7 @@ problems = []
 versions = collections.defaultdict(set)
 for package in packages:
     versions[package["name"]].add(package["version"])
-    licence = package["license"]
+    licence = clarified.get(package["name"], package["license"])
     if not licence or not satisfied(licence):
         problems.append(f"{package['name']} {package['version']}: licence {licence!r} is not in .deny.toml")
 for name in rules["bans"]["deny-multiple-versions"]:
