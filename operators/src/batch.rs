@@ -32,7 +32,11 @@ impl Batch {
     /// All rows of `records`.
     #[must_use]
     pub fn new(partition: Partition, records: RecordBatch) -> Self {
-        Self { partition, records: Some(records), selection: None }
+        Self {
+            partition,
+            records: Some(records),
+            selection: None,
+        }
     }
 
     /// The number of rows meant.
@@ -59,9 +63,10 @@ impl Batch {
         Ok(match (&self.records, &self.selection) {
             (None, _) => None,
             (Some(records), None) => Some(records.clone()),
-            (Some(records), Some(selection)) => {
-                Some(take_record_batch(records, &UInt32Array::from(selection.to_vec()))?)
-            }
+            (Some(records), Some(selection)) => Some(take_record_batch(
+                records,
+                &UInt32Array::from(selection.to_vec()),
+            )?),
         })
     }
 }
@@ -77,11 +82,18 @@ impl ContainerBytes for Batch {
     fn from_bytes(bytes: timely::bytes::arc::Bytes) -> Self {
         let (partition, stream) = bytes.split_at(4);
         let partition = u32::from_le_bytes(partition.try_into().expect("split at 4 bytes"));
-        let mut reader =
-            StreamReader::try_new(stream, None).expect("a peer of this build wrote the stream");
+        // An empty batch has no stream behind it.
+        let records = (!stream.is_empty())
+            .then_some(&stream[..])
+            .and_then(|stream| {
+                StreamReader::try_new(stream, None)
+                    .expect("a peer of this build wrote the stream")
+                    .next()
+                    .map(|batch| batch.expect("a peer of this build wrote the batch"))
+            });
         Self {
             partition: Partition(partition),
-            records: reader.next().map(|batch| batch.expect("a peer of this build wrote the batch")),
+            records,
             selection: None,
         }
     }
@@ -94,8 +106,13 @@ impl ContainerBytes for Batch {
 
     fn into_bytes<W: Write>(&self, writer: &mut W) {
         let failed = "writing to a peer's buffer does not fail";
-        writer.write_all(&self.partition.0.to_le_bytes()).expect(failed);
-        if let Some(records) = self.materialize().expect("the selection lies within the batch") {
+        writer
+            .write_all(&self.partition.0.to_le_bytes())
+            .expect(failed);
+        if let Some(records) = self
+            .materialize()
+            .expect("the selection lies within the batch")
+        {
             let mut stream = StreamWriter::try_new(&mut *writer, &records.schema()).expect(failed);
             stream.write(&records).expect(failed);
             stream.finish().expect(failed);
@@ -114,5 +131,73 @@ impl Write for Count {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, StringArray, UInt64Array};
+
+    use super::*;
+
+    fn records() -> RecordBatch {
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d"]));
+        let offsets: ArrayRef = Arc::new(UInt64Array::from(vec![4, 5, 6, 7]));
+        RecordBatch::try_from_iter([("entity_id", names), ("offset", offsets)]).unwrap()
+    }
+
+    /// Sends a batch through the bytes that another process would read.
+    fn check(sent: &Batch) {
+        let mut bytes = Vec::new();
+        sent.into_bytes(&mut bytes);
+        assert_eq!(
+            bytes.len(),
+            sent.length_in_bytes(),
+            "timely allots what the length says"
+        );
+        let received = Batch::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
+        assert_eq!(received.partition, sent.partition);
+        assert_eq!(received.selection, None);
+        assert_eq!(received.len(), sent.len());
+        let rows = |batch: &Batch| batch.materialize().unwrap();
+        match rows(sent) {
+            Some(sent) => assert_eq!(rows(&received), Some(sent)),
+            None => assert_eq!(rows(&received).map_or(0, |rows| rows.num_rows()), 0),
+        }
+    }
+
+    #[test]
+    fn a_batch_survives_the_way_to_another_process() {
+        let all = Batch::new(Partition(3), records());
+        check(&all);
+        check(&Batch {
+            selection: Some(Arc::from([1, 3])),
+            ..all.clone()
+        });
+        check(&Batch {
+            selection: Some(Arc::from([])),
+            ..all.clone()
+        });
+        check(&Batch {
+            records: Some(records().slice(1, 2)),
+            ..all
+        });
+        check(&Batch::default());
+    }
+
+    #[test]
+    fn a_selection_decides_what_counts() {
+        let batch = Batch {
+            selection: Some(Arc::from([0, 2])),
+            ..Batch::new(Partition(0), records())
+        };
+        assert_eq!(
+            (batch.len(), batch.record_count(), batch.is_empty()),
+            (2, 2, false)
+        );
+        let rows = batch.materialize().unwrap().unwrap();
+        let offsets = crate::schema::offsets(&rows).unwrap();
+        assert_eq!(offsets.values()[..], [4, 6]);
+        assert!(Batch::default().is_empty());
     }
 }

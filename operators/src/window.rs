@@ -1,1 +1,0 @@
-//! Rows to windows: by count, by time, by session.
