@@ -183,10 +183,6 @@ pub struct ModelConfig {
     pub architecture: Option<Architecture>,
     /// A model brought along: an ONNX file, registered and promoted when the job first starts.
     pub onnx: Option<PathBuf>,
-    /// Output of the brought model that holds each channel's error.
-    pub channel_error: Option<String>,
-    /// Output of the brought model that holds the score. Default: `score`.
-    pub score: Option<String>,
     /// Latent dimensions.
     pub latents: Option<usize>,
     /// Passes over the training windows at most.
@@ -242,13 +238,17 @@ pub struct OutputConfig {
 }
 
 impl Config {
-    /// Reads a configuration file; relative paths in it are taken from its directory.
+    /// Reads a configuration file. `${NAME}` stands for an environment variable; relative paths
+    /// are taken from the file's directory.
     ///
     /// # Errors
-    /// When it cannot be read, or a key is unknown or of the wrong type: with line and column.
+    /// When it cannot be read, a variable is not set, or a key is unknown or of the wrong type:
+    /// with line and column.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading the configuration {}", path.display()))?;
+        let text = with_variables(&text, |name| std::env::var(name).ok())
+            .with_context(|| format!("in {}", path.display()))?;
         let mut config: Self =
             toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         let base = path.parent().unwrap_or(Path::new(""));
@@ -283,6 +283,29 @@ impl Config {
         }
         Ok(Path::new(url).join("models"))
     }
+}
+
+/// Puts the values of variables in the place of `${NAME}`, outside of comments.
+fn with_variables(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in text.lines().enumerate() {
+        let mut rest = line;
+        while let Some(at) = rest.find("${").filter(|_| !line.trim_start().starts_with('#')) {
+            let Some(end) = rest[at..].find('}') else {
+                bail!("line {}: ${{ without its closing brace", number + 1);
+            };
+            let name = &rest[at + 2..at + end];
+            let value = value(name).with_context(|| {
+                format!("line {}: the environment variable {name} is not set", number + 1)
+            })?;
+            out += &rest[..at];
+            out += &value;
+            rest = &rest[at + end + 1..];
+        }
+        out += rest;
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 /// Parses `250ms`, `5s`, `2m`, `1h`, `7d`.

@@ -1,1 +1,28 @@
-//! Sources, sinks, checkpoints, configuration and the cloudops binary.
+//! The top floor: sources, the dataflow, the coordinator, and the `cloudops` commands.
+//!
+//! In reading order:
+//!
+//! - [`config`], [`job`]: a configuration file, and the validated job it becomes
+//! - [`source`]: files to judged records
+//! - [`dataflow`]: **the data path**, one line an operator
+//! - [`path`], [`kernel`], [`drift`]: what each step does with a stream's settings
+//! - [`worker`]: a worker's life
+//! - [`engine`]: the coordinator: plan, process, commit
+//! - [`sink`]: rows to Parquet files
+//! - [`learning`]: records to trained models
+//! - [`command`]: one file a subcommand
+
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod dataflow;
+pub mod drift;
+pub mod engine;
+pub mod job;
+pub mod kernel;
+pub mod learning;
+pub mod path;
+pub mod progress;
+pub mod sink;
+pub mod source;
+pub mod worker;

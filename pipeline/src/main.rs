@@ -1,1 +1,8 @@
-fn main() {}
+//! The `cloudops` binary: arguments to commands.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cloudops_pipeline::command::main()
+}

@@ -1,7 +1,8 @@
 //! The end of an epoch: check the accounts, stage the files, make it true.
 
 use anyhow::{Result, ensure};
-use cloudops_sql::catalog::{Commit, Record, SourceCommit, data_path};
+use cloudops_sql::catalog::record::{Commit, DataFile, Plan, Record, SourceCommit};
+use cloudops_sql::catalog::store::data_path;
 
 use super::{Engine, InFlight};
 use crate::worker::Completed;
@@ -73,18 +74,21 @@ impl Engine<'_> {
                     let path = data_path(file.table, &file.source, plan.epoch, worker as u32, n as u32);
                     self.summary.rows += file.rows;
                     self.summary.files += 1;
-                    files.push(self.runtime.block_on(self.catalog.put_file(
-                        file.table,
-                        &path,
-                        file.bytes.clone(),
-                        file.rows,
-                        file.statistics.clone(),
-                    ))?);
+                    let put = self.catalog.put_file(&path, file.bytes.clone());
+                    let stored = self.runtime.block_on(put)?;
+                    files.push(DataFile {
+                        table: file.table.to_owned(),
+                        path,
+                        bytes: stored.bytes,
+                        sha256: stored.sha256,
+                        rows: file.rows,
+                        columns: file.statistics.clone(),
+                    });
                 }
             }
             let commit = Commit {
                 epoch: plan.epoch,
-                generation: self.catalog.generation(),
+                generation: self.generation,
                 files,
                 sources,
                 states: Vec::new(),
@@ -126,7 +130,7 @@ impl Engine<'_> {
     /// rows pending, stands with the stream's first entry.
     fn source_commits(
         &self,
-        plan: &cloudops_sql::catalog::Plan,
+        plan: &Plan,
         shares: &[super::SourceShare],
         totals: &[Totals],
     ) -> Vec<SourceCommit> {

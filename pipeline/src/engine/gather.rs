@@ -7,7 +7,7 @@ use anyhow::Result;
 use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::watermark::Watermark;
 use cloudops_operators::window::WindowSpec;
-use cloudops_sql::catalog::SourcePlan;
+use cloudops_sql::catalog::record::SourcePlan;
 
 use crate::job::StreamJob;
 use crate::source::cursor::{Cursor, Cut, Patience};

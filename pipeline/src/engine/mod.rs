@@ -18,9 +18,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_models::registry::Registry;
+use cloudops_models::scorer::ScorerOptions;
 use cloudops_operators::epoch::{Epoch, Partition};
-use cloudops_operators::score::{ModelId, Timeline};
-use cloudops_sql::catalog::{Catalog, Plan, Record};
+use cloudops_operators::score::ModelId;
+use cloudops_sql::catalog::Catalog;
+use cloudops_sql::catalog::record::{Plan, Record};
+use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
+use futures_util::TryStreamExt;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tokio::runtime::Runtime;
 
@@ -123,6 +127,7 @@ struct Engine<'a> {
     in_flight: VecDeque<InFlight>,
     /// Per stream, rows that workers' windows held after the last complete epoch.
     accounts: Vec<commit::Account>,
+    generation: u64,
     next_epoch: Epoch,
     /// The last epoch an earlier run committed.
     committed_before: Option<Epoch>,
@@ -140,7 +145,7 @@ impl<'a> Engine<'a> {
         stop_readers: &Arc<AtomicBool>,
     ) -> Result<Self> {
         let mut catalog = runtime.block_on(open_catalog(job))?;
-        runtime.block_on(catalog.take_over(
+        let generation = runtime.block_on(catalog.take_over(
             concat!("cloudops ", env!("CARGO_PKG_VERSION")),
             &job.hash,
             job.workers as u32,
@@ -177,14 +182,14 @@ impl<'a> Engine<'a> {
         let timelines = job
             .streams
             .iter()
-            .map(|stream| catalog.state().timeline(&stream.name).cloned().unwrap_or_default())
+            .map(|stream| catalog.state().timeline(&stream.name))
             .collect();
-        let scorers = cloudops_models::registry::scorer_factory(&registry);
+        let scorers = cloudops_models::registry::scorer_factory(&registry, ScorerOptions::default());
         let blueprint = Blueprint { job: Arc::clone(job), scorers, timelines };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let state = catalog.state();
-        let committed_before = state.last_committed();
-        let next_epoch = state.last_planned().map_or(Epoch(1), Epoch::next);
+        let committed_before = state.committed;
+        let next_epoch = state.next_epoch();
         Ok(Self {
             progress: Progress::new(options.progress, bytes, bytes_read),
             accounts: job.streams.iter().map(|_| commit::Account::default()).collect(),
@@ -198,6 +203,7 @@ impl<'a> Engine<'a> {
             reports,
             threads,
             in_flight: VecDeque::new(),
+            generation,
             next_epoch,
             committed_before,
             gather_since: None,
@@ -224,8 +230,8 @@ impl<'a> Engine<'a> {
 
     /// Passes through the log's plans again: rebuilds state, and adopts what was not committed.
     fn replay(&mut self) -> Result<()> {
-        let plans = self.runtime.block_on(self.catalog.plans())?;
-        for plan in plans {
+        let mut plans = self.catalog.plans();
+        while let Some(plan) = self.runtime.block_on(plans.try_next())? {
             while self.in_flight.len() >= self.job.epochs_in_flight || self.waiting() {
                 self.settle(Duration::from_millis(20))?;
             }
@@ -270,7 +276,7 @@ impl<'a> Engine<'a> {
             self.streams.iter_mut().enumerate().map(|(i, gather)| (i, gather.share())).collect();
         let plan = Plan {
             epoch: self.next_epoch,
-            generation: self.catalog.generation(),
+            generation: self.generation,
             sources: shares.iter().flat_map(|(_, share)| share.plans.clone()).collect(),
             planned_at_us: self.options.clock.now_us(),
         };
@@ -384,11 +390,12 @@ impl<'a> Engine<'a> {
 }
 
 async fn open_catalog(job: &Job) -> Result<Catalog> {
-    let options = cloudops_sql::catalog::Options { fsync: job.fsync };
-    let catalog = Catalog::open_with(&job.catalog, options).await?;
-    if let Some(takeover) = catalog.state().takeover()
+    let options = StoreOptions { create: true, fsync: job.fsync };
+    let (objects, prefix) = open_store_with(&job.catalog, options)?;
+    let catalog = Catalog::open_at(objects, prefix).await?;
+    if let Some(takeover) = &catalog.state().writer
         && takeover.config_hash != job.hash
-        && catalog.state().last_planned().is_some()
+        && catalog.state().planned.is_some()
     {
         bail!(
             "the configuration has changed since the results in {} were made (then {}, now {}): \

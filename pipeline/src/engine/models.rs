@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use cloudops_models::registry::{BroughtModel, Registry};
-use cloudops_sql::catalog::{Catalog, Promote, Record};
+use cloudops_sql::catalog::Catalog;
+use cloudops_sql::catalog::record::{Promote, Record};
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
@@ -24,7 +25,7 @@ pub(super) fn ensure_promoted(
 ) -> Result<()> {
     for stream in &job.streams {
         let Some(model) = &stream.model else { continue };
-        if catalog.state().timeline(&stream.name).is_some() {
+        if !catalog.state().timeline(&stream.name).entries().is_empty() {
             continue;
         }
         let Some(onnx) = &model.onnx else {
@@ -33,9 +34,8 @@ pub(super) fn ensure_promoted(
                 stream.name
             );
         };
-        let brought = brought(stream, model)?;
         let id = registry
-            .register_onnx(onnx, stream.model_name(), &brought)
+            .register_onnx(onnx, stream.model_name(), brought(stream)?)
             .with_context(|| format!("stream {:?}: registering {}", stream.name, onnx.display()))?;
         let promote = Promote {
             stream: stream.name.clone(),
@@ -49,14 +49,11 @@ pub(super) fn ensure_promoted(
     Ok(())
 }
 
-fn brought(stream: &StreamJob, model: &crate::config::ModelConfig) -> Result<BroughtModel> {
-    let steps = stream
-        .steps()
-        .with_context(|| format!("stream {:?}: a brought model needs windows by count", stream.name))?;
-    Ok(BroughtModel {
-        steps,
-        channels: stream.channels.clone(),
-        score: model.score.clone().unwrap_or_else(|| "score".to_owned()),
-        channel_error: model.channel_error.clone(),
-    })
+/// What the configuration says of a brought model; its outputs are found by their names.
+fn brought(stream: &StreamJob) -> Result<BroughtModel> {
+    let steps = stream.steps().with_context(|| {
+        format!("stream {:?}: a brought model needs windows by count", stream.name)
+    })?;
+    let channels = stream.channels.clone();
+    Ok(BroughtModel { steps, channels, outputs: None, score_quantiles: Vec::new() })
 }

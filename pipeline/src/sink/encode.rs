@@ -1,5 +1,7 @@
 //! Rows of one table to the bytes of one Parquet file.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -7,8 +9,10 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use cloudops_sql::catalog::record::ColumnStats;
 use parquet::schema::types::ColumnPath;
 
+use super::statistics::statistics;
 use crate::config::Compression;
 
 /// A file's bytes before they are staged.
@@ -23,7 +27,7 @@ pub struct Encoded {
     /// The Parquet file.
     pub bytes: Bytes,
     /// Least and greatest values of the columns that a commit keeps them of.
-    pub statistics: cloudops_sql::catalog::ColumnStatistics,
+    pub statistics: BTreeMap<String, ColumnStats>,
 }
 
 /// The writer's settings for a table; the same rows give the same bytes.
@@ -86,7 +90,7 @@ pub fn encode(
         writer.write(batch)?;
         rows += batch.num_rows() as u64;
     }
-    let statistics = cloudops_sql::catalog::statistics(table, batches)?;
+    let statistics = statistics(table, batches)?;
     Ok(Encoded {
         table,
         source: source.to_owned(),

@@ -5,6 +5,7 @@ pub mod encode;
 pub mod project;
 pub mod rows;
 pub mod stage;
+pub mod statistics;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::schema::{TS, offsets, times};
 use cloudops_operators::watermark::{Judge, Watermark};
-use cloudops_sql::catalog::FileSpan;
+use cloudops_sql::catalog::record::FileSpan;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::partition::{Chunk, Event};

@@ -53,7 +53,7 @@ impl Listing {
         if !path.contains("://") {
             return Ok(Self::Local(path.to_owned()));
         }
-        let (store, prefix) = cloudops_sql::catalog::open_store(path)?;
+        let (store, prefix) = cloudops_sql::catalog::store::open_store(path)?;
         Ok(Self::Objects { store, prefix, runtime: runtime.clone() })
     }
 

@@ -1,0 +1,127 @@
+//! `cloudops run` and `cloudops backfill`: one engine, with and without an end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use cloudops_models::registry::Registry;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{print, print_json};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::engine::{self, Options, Summary};
+
+/// Run a job until told to stop.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloudops run --config pipeline.toml\n\n\
+    SIGTERM or Ctrl-C drains what is planned, commits it and exits with 0; a second one exits at once.")]
+pub(super) struct Run {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Run a job over the records that are there.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudops backfill --config pipeline.toml\n  \
+    cloudops backfill --config pipeline.toml --workers 1 --json\n\n\
+    An interrupted backfill goes on where it was: run the same command again.")]
+pub(super) struct Backfill {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The job's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Overrides `run.workers`.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Overrides `run.epoch_records`.
+    #[arg(long)]
+    epoch_records: Option<u64>,
+    /// Overrides `catalog.url`.
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(super) fn execute(self, onnxruntime: Option<&Path>) -> Result<()> {
+        self.common.execute(true, onnxruntime)
+    }
+}
+
+impl Backfill {
+    pub(super) fn execute(self, onnxruntime: Option<&Path>) -> Result<()> {
+        self.common.execute(false, onnxruntime)
+    }
+}
+
+impl Common {
+    fn execute(self, live: bool, onnxruntime: Option<&Path>) -> Result<()> {
+        let mut config = Config::read(&self.config)?;
+        if let Some(workers) = self.workers {
+            config.run.workers = workers;
+        }
+        if let Some(records) = self.epoch_records {
+            config.run.epoch_records = records;
+        }
+        if let Some(catalog) = self.catalog {
+            config.catalog.url = catalog;
+        }
+        let summary = run(&config, live, onnxruntime, true)?;
+        if self.json { print_json(&summary) } else { print(&describe(&summary, &config)) }
+    }
+}
+
+/// Runs a configured job; signals stop it cleanly.
+pub(super) fn run(
+    config: &Config,
+    live: bool,
+    onnxruntime: Option<&Path>,
+    progress: bool,
+) -> Result<Summary> {
+    let job = config.validate(live)?;
+    let registry = Registry::open(&config.registry()?)?;
+    if job.streams.iter().any(|stream| stream.model.is_some()) {
+        cloudops_models::runtime::init(onnxruntime)?;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first signal sets the flag; a second one finds it set and ends the process.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("listening for signals")?;
+    }
+    engine::run(job, registry, Options { live, stop, clock: Arc::new(SystemClock), progress })
+}
+
+/// The summary for a person.
+pub(super) fn describe(summary: &Summary, config: &Config) -> String {
+    let Summary { epochs, replayed, records, on_time, late, rejected, duplicates, .. } = summary;
+    let mut text = format!(
+        "read {records} records: {on_time} on time, {late} late, {rejected} rejected"
+    );
+    if *duplicates > 0 {
+        text += &format!("; {duplicates} of those on time were duplicates");
+    }
+    text += &format!(
+        "\nclosed {} windows; committed {} rows in {} files over {epochs} epochs",
+        summary.windows, summary.rows, summary.files
+    );
+    if *replayed > 0 {
+        text += &format!(" ({replayed} epochs had been committed before)");
+    }
+    if summary.promotions > 0 {
+        text += &format!("\npromoted {} retrained models after drift", summary.promotions);
+    }
+    text += &format!("\nresults: {}\nask them: cloudops sql --catalog {}", config.catalog.url, config.catalog.url);
+    text
+}
