@@ -223,7 +223,7 @@ impl Entity {
 }
 
 /// The operator: appends the threshold columns to score batches.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Threshold {
     stream: String,
     config: ThresholdConfig,
