@@ -1,0 +1,337 @@
+//! Parquet: batches of some columns, and those batches read record by record as text.
+//!
+//! The text detour costs time and keeps one meaning: a decimal column's digits, a double's
+//! shortest form and a CSV cell are all read by the same decoder.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::json::LineDelimitedWriter;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::record::{ABSENT, Cells, Fault, Naming, Raw, Records, Want, select};
+use super::{BATCH_RECORDS, RAW_MAX};
+use crate::{Error, Result};
+
+/// A blob that remembers when the store, not the file, was at fault.
+struct Watched<B> {
+    blob: B,
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl<B: Length> Length for Watched<B> {
+    fn len(&self) -> u64 {
+        self.blob.len()
+    }
+}
+
+impl<B: ChunkReader> ChunkReader for Watched<B> {
+    type T = B::T;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.watch(start, 0, self.blob.get_read(start))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        // Damaged metadata may ask for more than there is, which not every blob survives.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.blob.len()) {
+            return Err(ParquetError::EOF(format!("no {length} bytes at {start}")));
+        }
+        self.watch(start, length, self.blob.get_bytes(start, length))
+    }
+}
+
+impl<B: ChunkReader> Watched<B> {
+    fn watch<T>(
+        &self,
+        start: u64,
+        length: usize,
+        result: parquet::errors::Result<T>,
+    ) -> parquet::errors::Result<T> {
+        if let Err(error) = &result
+            && start + length as u64 <= self.blob.len()
+            && let Ok(mut failure) = self.failure.lock()
+        {
+            *failure = Some(io::Error::other(error.to_string()));
+        }
+        result
+    }
+}
+
+/// What reading on in a Parquet file gave.
+pub(crate) enum Step {
+    Batch(RecordBatch),
+    /// The rest of the file cannot be decoded.
+    Damaged(String),
+    End,
+}
+
+/// Batches of the chosen columns of a Parquet file.
+pub(crate) struct Batches {
+    file: String,
+    /// None for an empty file, and behind the end.
+    reader: Option<ParquetRecordBatchReader>,
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+/// A Parquet file whose schema is known and whose columns are yet to be chosen.
+pub(crate) struct Opened<B: ChunkReader> {
+    file: String,
+    builder: ParquetRecordBatchReaderBuilder<Watched<B>>,
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl<B: ChunkReader + 'static> Opened<B> {
+    /// Reads the footer; none for an empty file.
+    pub(crate) fn new(blob: B, name: &str) -> Result<Option<Self>> {
+        if blob.len() == 0 {
+            return Ok(None);
+        }
+        let failure = Arc::<Mutex<Option<io::Error>>>::default();
+        let watched = Watched { blob, failure: Arc::clone(&failure) };
+        // The writer's own Arrow schema may ask for dictionaries, views and large strings;
+        // without it strings are plain.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let opened =
+            guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(watched, options));
+        match opened {
+            Ok(builder) => Ok(Some(Self { file: name.to_owned(), builder, failure })),
+            Err(reason) => Err(refused(name, &failure, format!("not a Parquet file: {reason}"))),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.builder.schema()
+    }
+
+    /// The file's column names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    /// Batches of these columns, which come in the file's order.
+    pub(crate) fn read(self, columns: Vec<usize>, rows: usize, skip: u64) -> Result<Batches> {
+        let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let builder = self.builder.with_projection(mask).with_batch_size(rows).with_offset(skip);
+        match guarded(|| builder.build()) {
+            Ok(reader) => {
+                Ok(Batches { file: self.file, reader: Some(reader), failure: self.failure })
+            }
+            Err(reason) => Err(refused(&self.file, &self.failure, reason)),
+        }
+    }
+}
+
+impl Batches {
+    pub(crate) fn empty(name: &str) -> Self {
+        Self { file: name.to_owned(), reader: None, failure: Arc::default() }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Step> {
+        let Some(reader) = &mut self.reader else { return Ok(Step::End) };
+        let next = guarded(|| reader.next().transpose());
+        match next {
+            Ok(Some(batch)) => Ok(Step::Batch(batch)),
+            Ok(None) => {
+                self.reader = None;
+                Ok(Step::End)
+            }
+            Err(reason) => {
+                self.reader = None;
+                match refused(&self.file, &self.failure, reason) {
+                    Error::Corrupt { reason, .. } => Ok(Step::Damaged(reason)),
+                    error => Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// Calls into the Parquet decoder, which on damaged pages may panic where it should fail.
+fn guarded<T, E: ToString>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the decoder gave up on a damaged page".to_owned()),
+    }
+}
+
+fn refused(name: &str, failure: &Mutex<Option<io::Error>>, reason: String) -> Error {
+    let file = name.to_owned();
+    match failure.lock().ok().and_then(|mut failure| failure.take()) {
+        Some(source) => Error::Read { file, source },
+        None => Error::Corrupt { file, reason },
+    }
+}
+
+/// A row as JSON, for a reject.
+pub(crate) fn row_json(batch: &RecordBatch, row: usize) -> Raw {
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    let written = writer.write(&batch.slice(row, 1)).and_then(|()| writer.finish());
+    let mut bytes = if written.is_ok() { writer.into_inner() } else { Vec::new() };
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    Raw {
+        line: None,
+        length: bytes.len() as u64,
+        bytes: bytes[..bytes.len().min(RAW_MAX)].to_vec(),
+    }
+}
+
+/// Parquet rows as records.
+pub(crate) struct Columnar {
+    batches: Batches,
+    /// For each asked column, its place in a batch.
+    columns: Vec<Option<usize>>,
+    batch: Option<RecordBatch>,
+    /// The batch's columns as text, made when first asked for.
+    texts: Option<Vec<Option<StringArray>>>,
+    row: usize,
+    fault: Option<Fault>,
+    spans: Vec<(u32, u32)>,
+    text: String,
+}
+
+impl Columnar {
+    pub(crate) fn new<B: ChunkReader + 'static>(
+        blob: B,
+        name: &str,
+        wants: &[Want],
+        naming: Naming,
+    ) -> Result<Self> {
+        let (batches, columns) = match Opened::new(blob, name)? {
+            None => (Batches::empty(name), vec![None; wants.len()]),
+            Some(opened) => {
+                let places = select(name, wants, &opened.names(), naming)?;
+                let mut chosen: Vec<usize> = places.iter().flatten().copied().collect();
+                chosen.sort_unstable();
+                chosen.dedup();
+                let columns = places
+                    .iter()
+                    .map(|place| place.and_then(|place| chosen.binary_search(&place).ok()))
+                    .collect();
+                (opened.read(chosen, BATCH_RECORDS, 0)?, columns)
+            }
+        };
+        Ok(Self {
+            batches,
+            spans: vec![ABSENT; columns.len()],
+            columns,
+            batch: None,
+            texts: None,
+            row: 0,
+            fault: None,
+            text: String::new(),
+        })
+    }
+}
+
+impl Records for Columnar {
+    fn advance(&mut self) -> Result<bool> {
+        self.row += 1;
+        while self.batch.as_ref().is_none_or(|batch| self.row >= batch.num_rows()) {
+            self.row = 0;
+            self.texts = None;
+            self.batch = None;
+            self.fault = None;
+            match self.batches.next()? {
+                Step::Batch(batch) => self.batch = Some(batch),
+                Step::End => return Ok(false),
+                Step::Damaged(reason) => {
+                    let reason = format!("the file cannot be decoded from here on: {reason}");
+                    self.fault = Some(Fault::of(reason));
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn cells(&mut self) -> Result<Cells<'_>, Fault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let Some(batch) = &self.batch else { return Err(Fault::of("no record")) };
+        let texts = self.texts.get_or_insert_with(|| {
+            let column = |place: &Option<usize>| place.map(|place| as_text(batch.column(place)));
+            self.columns.iter().map(column).collect()
+        });
+        self.text.clear();
+        for (span, column) in self.spans.iter_mut().zip(texts) {
+            *span = match column {
+                Some(column) if column.is_valid(self.row) => {
+                    let from = self.text.len() as u32;
+                    self.text.push_str(column.value(self.row));
+                    (from, self.text.len() as u32)
+                }
+                _ => ABSENT,
+            };
+        }
+        Ok(Cells { text: &self.text, spans: &self.spans, select: None })
+    }
+
+    fn line(&self) -> Option<u64> {
+        None
+    }
+
+    fn raw(&self) -> Raw {
+        self.batch.as_ref().map(|batch| row_json(batch, self.row)).unwrap_or_default()
+    }
+}
+
+/// A column's values as text: numbers in shortest form, times in ISO 8601, nested values as JSON.
+/// What cannot be written is null.
+fn as_text(column: &ArrayRef) -> StringArray {
+    let array = match column.data_type() {
+        DataType::Utf8 => Ok(Arc::clone(column)),
+        // A named zone is only a label; the count is UTC.
+        DataType::Timestamp(unit, Some(_)) => {
+            let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+            cast(column, &utc).and_then(|column| cast(&column, &DataType::Utf8))
+        }
+        nested if nested.is_nested() => return json_text(column),
+        _ => cast(column, &DataType::Utf8),
+    };
+    match array {
+        Ok(array) => array.as_string::<i32>().clone(),
+        // One unprintable value must not cost the others theirs.
+        Err(_) if column.len() > 1 => (0..column.len())
+            .map(|row| {
+                let text = as_text(&column.slice(row, 1));
+                text.is_valid(0).then(|| text.value(0).to_owned())
+            })
+            .collect(),
+        Err(_) => StringArray::new_null(column.len()),
+    }
+}
+
+/// Nested values as JSON.
+fn json_text(column: &ArrayRef) -> StringArray {
+    let field = Field::new("v", column.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(vec![field]));
+    let lines = RecordBatch::try_new(schema, vec![Arc::clone(column)]).and_then(|batch| {
+        let mut writer = LineDelimitedWriter::new(Vec::new());
+        writer.write(&batch)?;
+        writer.finish()?;
+        Ok(writer.into_inner())
+    });
+    let lines = lines.unwrap_or_default();
+    let lines = String::from_utf8_lossy(&lines);
+    let texts = lines
+        .lines()
+        .map(|line| line.strip_prefix("{\"v\":").and_then(|line| line.strip_suffix('}')));
+    let mut texts: Vec<Option<&str>> = texts.collect();
+    texts.resize(column.len(), None);
+    StringArray::from(texts)
+}

@@ -1,0 +1,256 @@
+//! Streaming readers of real formats into the schemas of `operators`.
+//!
+//! Three layers: *bytes* ([`source`]: decompression, lines), *records* ([`delimited`], [`json`],
+//! [`columnar`]: where one record ends and what its cells are) and *meaning* ([`wide`], [`long`],
+//! [`focus`], [`cloudtrail`]: cells to columns). Memory is bounded by a batch whatever the file
+//! holds, and bad input becomes a counted [`Reject`], never an error: only a file that as a whole
+//! is not what was declared is refused.
+
+use arrow::array::RecordBatch;
+use parquet::file::reader::ChunkReader;
+
+use crate::{Error, Result};
+
+mod cloudtrail;
+mod columnar;
+mod decimal;
+mod decode;
+mod delimited;
+mod focus;
+mod format;
+mod json;
+mod long;
+mod record;
+mod source;
+mod time;
+mod wide;
+mod wide_parquet;
+
+pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
+use source::Source;
+pub use time::TimeFormat;
+
+use decode::TextReader;
+use delimited::{Columns, Delimited, Separator};
+use record::{Naming, Records, Want};
+
+/// Records in a batch of text.
+pub const BATCH_RECORDS: usize = 8192;
+/// Rows in a batch of Parquet.
+pub const BATCH_ROWS: usize = 16384;
+/// How much of a rejected record is kept, bytes.
+pub const RAW_MAX: usize = 64 * 1024;
+/// A batch ends early once it holds this many bytes of text.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// A stream of batches from one file.
+pub trait Reader: Send {
+    /// The next batch; none at the end. A batch may have no rows, but then has rejects.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the store fails: the reader is then spent, open the file again and
+    /// skip the records already taken.
+    fn next_batch(&mut self) -> Result<Option<ReadBatch>>;
+}
+
+/// Records in file order: `records = rows.num_rows() + rejects.len()`, always.
+#[derive(Debug, Clone)]
+pub struct ReadBatch {
+    /// Offset of the first record.
+    pub first_offset: u64,
+    /// Records that were read, rejected ones included; the next batch begins behind them.
+    pub records: u64,
+    /// The good ones, in [`Format::schema`].
+    pub rows: RecordBatch,
+    /// The bad ones.
+    pub rejects: Vec<Reject>,
+}
+
+/// A record that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The record's ordinal in its partition.
+    pub offset: u64,
+    /// The line in the file it begins at, from 1; text only.
+    pub line: Option<u64>,
+    /// The field that does not fit, by the file's own name where it has one.
+    pub field: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The first 64 KiB of the record as it stands in the file (Parquet: as JSON).
+    pub raw: Vec<u8>,
+    /// The record's whole length, bytes.
+    pub raw_length: u64,
+}
+
+/// Opens a file.
+///
+/// `name` is the file's path or object key: its ending says how it is laid out and compressed,
+/// its stem and folder name the entity where no column does. The record at ordinal `n` of the file
+/// gets offset `first_offset + n`; the first `skip_records` are passed over, and what follows is
+/// exactly what would have followed them. An empty file has no records.
+///
+/// # Errors
+/// [`Error::Columns`] when the header or the Parquet schema lacks a column, [`Error::Corrupt`] when
+/// the file is not of its format at all, [`Error::Configuration`] when the layout does not suit the
+/// format, [`Error::Read`] when the store fails.
+pub fn open<B: ChunkReader + 'static>(
+    blob: B,
+    name: &str,
+    format: &Format,
+    first_offset: u64,
+    skip_records: u64,
+) -> Result<Box<dyn Reader>> {
+    let file = File { blob, name, first_offset, skip: skip_records };
+    match format {
+        Format::CMapss { base, step_seconds } => {
+            let decode = wide::Wide::cmapss(name, base, *step_seconds)?;
+            file.plain(Separator::Spaces, &Columns::Count(wide::CMAPSS_COLUMNS), decode)
+        }
+        Format::Smd { base, step_seconds } => {
+            let decode = wide::Wide::matrix(name, format, base, *step_seconds)?;
+            let columns = Columns::Count(decode.channels());
+            file.plain(Separator::Byte(b','), &columns, decode)
+        }
+        Format::Asd { base, step_seconds } => {
+            let decode = wide::Wide::matrix(name, format, base, *step_seconds)?;
+            file.headed(b',', &decode.wants(), Naming::Exact, decode)
+        }
+        Format::Skab {} => {
+            let decode = wide::Wide::skab(name);
+            file.headed(b';', &decode.wants(), Naming::Exact, decode)
+        }
+        Format::Ai4i { entity, base } => {
+            let decode = wide::Wide::ai4i(name, entity, base)?;
+            file.headed(b',', &decode.wants(), Naming::Exact, decode)
+        }
+        Format::Nab {} => {
+            let decode = wide::Wide::nab(name);
+            file.headed(b',', &decode.wants(), Naming::Exact, decode)
+        }
+        Format::SensorWide { mapping } => {
+            if encoding(name, mapping.encoding)? == Encoding::Parquet {
+                return wide_parquet::open(file.blob, name, mapping, first_offset, skip_records);
+            }
+            let decode = wide::Wide::mapped(name, mapping);
+            let layout = Layout::of(name, mapping.encoding, mapping.delimiter, Naming::Exact)?;
+            let wants = decode.wants();
+            let records = file.records(&layout, &wants)?;
+            Ok(TextReader::open(records, decode, first_offset, skip_records)?)
+        }
+        Format::SensorLong { mapping } => {
+            let layout = Layout::of(name, mapping.encoding, mapping.delimiter, Naming::Exact)?;
+            let records = file.records(&layout, &long::wants(mapping))?;
+            Ok(long::open(records, mapping, first_offset, skip_records))
+        }
+        Format::Focus { encoding } => {
+            let layout = Layout::of(name, *encoding, ',', Naming::Loose)?;
+            let records = file.records(&layout, &focus::wants())?;
+            Ok(TextReader::open(records, focus::Focus::default(), first_offset, skip_records)?)
+        }
+        Format::CloudTrail {} => {
+            let records = json::Json::new(Source::new(file.blob, name)?, &[], Naming::Exact, true);
+            let decode = cloudtrail::CloudTrail::default();
+            Ok(TextReader::open(Box::new(records), decode, first_offset, skip_records)?)
+        }
+    }
+}
+
+/// What [`open`] was given.
+struct File<'a, B> {
+    blob: B,
+    name: &'a str,
+    first_offset: u64,
+    skip: u64,
+}
+
+impl<B: ChunkReader + 'static> File<'_, B> {
+    fn plain(
+        self,
+        separator: Separator,
+        columns: &Columns<'_>,
+        decode: wide::Wide,
+    ) -> Result<Box<dyn Reader>> {
+        let records = Delimited::new(Source::new(self.blob, self.name)?, separator, columns)?;
+        Ok(TextReader::open(Box::new(records), decode, self.first_offset, self.skip)?)
+    }
+
+    fn headed(
+        self,
+        separator: u8,
+        wants: &[Want],
+        naming: Naming,
+        decode: wide::Wide,
+    ) -> Result<Box<dyn Reader>> {
+        self.plain(Separator::Byte(separator), &Columns::Header { wants, naming }, decode)
+    }
+
+    fn records(self, layout: &Layout, wants: &[Want]) -> Result<Box<dyn Records>> {
+        let naming = layout.naming;
+        Ok(match layout.encoding {
+            Encoding::Csv => Box::new(Delimited::new(
+                Source::new(self.blob, self.name)?,
+                Separator::Byte(layout.delimiter),
+                &Columns::Header { wants, naming },
+            )?),
+            Encoding::Parquet => {
+                Box::new(columnar::Columnar::new(self.blob, self.name, wants, naming)?)
+            }
+            Encoding::Ndjson | Encoding::Json => Box::new(json::Json::new(
+                Source::new(self.blob, self.name)?,
+                wants,
+                naming,
+                layout.encoding == Encoding::Json,
+            )),
+        })
+    }
+}
+
+/// How a mapped file is laid out.
+struct Layout {
+    encoding: Encoding,
+    delimiter: u8,
+    naming: Naming,
+}
+
+impl Layout {
+    fn of(name: &str, explicit: Option<Encoding>, delimiter: char, naming: Naming) -> Result<Self> {
+        let delimiter = match u8::try_from(delimiter) {
+            Ok(byte) if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => byte,
+            _ => {
+                return Err(Error::Configuration(format!(
+                    "{name}: delimiter {delimiter:?} must be one ASCII character, and no quote"
+                )));
+            }
+        };
+        let tabs = delimiter == b',' && plain_name(name).ends_with(".tsv");
+        Ok(Self {
+            encoding: encoding(name, explicit)?,
+            delimiter: if tabs { b'\t' } else { delimiter },
+            naming,
+        })
+    }
+}
+
+fn plain_name(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    lower.trim_end_matches(".gz").trim_end_matches(".zst").to_owned()
+}
+
+/// The layout as configured, or as the file's name says.
+fn encoding(name: &str, explicit: Option<Encoding>) -> Result<Encoding> {
+    if let Some(encoding) = explicit {
+        return Ok(encoding);
+    }
+    let plain = plain_name(name);
+    match plain.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("csv" | "tsv" | "txt") => Ok(Encoding::Csv),
+        Some("parquet") => Ok(Encoding::Parquet),
+        Some("ndjson" | "jsonl") => Ok(Encoding::Ndjson),
+        Some("json") => Ok(Encoding::Json),
+        _ => Err(Error::Configuration(format!(
+            "{name}: the name does not say how the file is laid out; set encoding to csv, \
+             parquet, ndjson or json"
+        ))),
+    }
+}
