@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
 };
 use arrow::datatypes::{Float32Type, UInt32Type, UInt64Type};

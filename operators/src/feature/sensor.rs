@@ -77,17 +77,17 @@ impl Statistic {
             Self::CrestFactor => plain("crest-factor"),
             Self::Kurtosis => plain("kurtosis"),
             Self::Quantile(q) => vec![format!("quantile({channel}, {q})")],
-            Self::BandEnergy(bands) => (1..=bands)
-                .map(|band| format!("band-energy({channel}, {band}/{bands})"))
-                .collect(),
+            Self::BandEnergy(bands) => {
+                (1..=bands).map(|band| format!("band-energy({channel}, {band}/{bands})")).collect()
+            }
         }
     }
 
     fn validate(self) -> Result<()> {
         match self {
-            Self::Quantile(q) if !(0.0..=1.0).contains(&q) => Err(Error::Configuration(format!(
-                "features: quantile = {q} is not within 0 and 1"
-            ))),
+            Self::Quantile(q) if !(0.0..=1.0).contains(&q) => {
+                Err(Error::Configuration(format!("features: quantile = {q} is not within 0 and 1")))
+            }
             Self::BandEnergy(bands) if !(1..=BANDS_MAX).contains(&bands) => {
                 Err(Error::Configuration(format!(
                     "features: band-energy = {bands} must be from 1 to {BANDS_MAX}"
@@ -141,21 +141,13 @@ impl Features {
                 | Statistic::CrestFactor => {}
             }
         }
-        Ok(Self {
-            statistics,
-            channels,
-            needs,
-        })
+        Ok(Self { statistics, channels, needs })
     }
 
     /// Features of a window.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.statistics
-            .iter()
-            .map(|statistic| statistic.width())
-            .sum::<usize>()
-            * self.channels
+        self.statistics.iter().map(|statistic| statistic.width()).sum::<usize>() * self.channels
     }
 
     /// The features' names in their order, like `mean(ch_00)`, for as many channels as promised.
@@ -202,16 +194,9 @@ impl Features {
             fields.remove(place);
             columns.remove(place);
         }
-        fields.push(Arc::new(Field::new(
-            FEATURES,
-            array.data_type().clone(),
-            false,
-        )));
+        fields.push(Arc::new(Field::new(FEATURES, array.data_type().clone(), false)));
         columns.push(Arc::new(array));
-        Ok(RecordBatch::try_new(
-            Arc::new(Schema::new(fields)),
-            columns,
-        )?)
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 }
 
@@ -235,6 +220,8 @@ struct Kernel<'a> {
     deviations: Vec<Lanes>,
     /// The same in ascending order, each channel for itself.
     sorted: Vec<[f32; LANES]>,
+    /// Sorts windows of the length that stands before it.
+    network: (usize, Vec<(usize, usize)>),
     /// Made for the last window's length.
     spectrum: Option<Spectrum>,
 }
@@ -246,6 +233,7 @@ impl<'a> Kernel<'a> {
             values: Vec::new(),
             deviations: Vec::new(),
             sorted: Vec::new(),
+            network: (0, Vec::new()),
             spectrum: None,
         }
     }
@@ -271,28 +259,24 @@ impl<'a> Kernel<'a> {
     /// follows in memory, or zeros; their results are not used.
     fn take(&mut self, window: &[f32], from: usize) {
         let channels = self.features.channels;
-        self.values.clear();
-        self.values.extend(
-            window
-                .chunks_exact(channels)
-                .enumerate()
-                .map(|(step, row)| {
-                    let at = step * channels + from;
-                    match window.get(at..at + LANES) {
-                        Some(lanes) => lanes.try_into().expect("the range has this many"),
-                        None => {
-                            let mut lanes = [0.0; LANES];
-                            lanes[..channels - from].copy_from_slice(&row[from..]);
-                            lanes
-                        }
-                    }
-                }),
-        );
+        self.values.resize(window.len() / channels, [0.0; LANES]);
+        for (step, lanes) in self.values.iter_mut().enumerate() {
+            let at = step * channels + from;
+            match window.get(at..at + LANES) {
+                Some(values) => lanes.copy_from_slice(values),
+                None => {
+                    *lanes = [0.0; LANES];
+                    let last = &window[at..(step + 1) * channels];
+                    lanes[..last.len()].copy_from_slice(last);
+                }
+            }
+        }
     }
 
     /// The features of the channels taken.
     fn channels(&mut self, from: usize, out: &mut [f32]) {
-        let (n, needs) = (self.values.len() as f64, self.features.needs);
+        let (steps, needs) = (self.values.len(), self.features.needs);
+        let n = steps as f64;
         let sums = Sums::of(&self.values);
         let mean = sums.sum.map(|sum| sum / n);
         let rms = sums.squares.map(|squares| (squares / n).sqrt());
@@ -303,23 +287,15 @@ impl<'a> Kernel<'a> {
         };
         if needs.sorted {
             self.sorted.clone_from(&self.values);
-            sort(&mut self.sorted);
+            if self.network.0 != steps && steps <= NETWORK_MAX {
+                self.network = (steps, network(steps));
+            }
+            sort(&mut self.sorted, &self.network.1);
         }
-        let steps = self.values.len();
-        if needs.bands
-            && self
-                .spectrum
-                .as_ref()
-                .is_none_or(|made| made.steps() != steps)
-        {
+        if needs.bands && self.spectrum.as_ref().is_none_or(|made| made.steps() != steps) {
             self.spectrum = Some(Spectrum::new(steps));
         }
-        let mut write = Write {
-            channels: self.features.channels,
-            from,
-            next: 0,
-            out,
-        };
+        let mut write = Write { channels: self.features.channels, from, next: 0, out };
         for statistic in &self.features.statistics {
             match *statistic {
                 Statistic::Mean => write.put(&mean),
@@ -387,37 +363,43 @@ struct Sums {
 impl Sums {
     #[inline]
     fn of(values: &[[f32; LANES]]) -> Self {
-        let (mut sum, mut squares, mut slope) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        let (mut min, mut max) = (values[0], values[0]);
-        let mut step = -(values.len() as f64 - 1.0) / 2.0;
-        for row in values {
-            for lane in 0..LANES {
-                let x = f64::from(row[lane]);
-                sum[lane] += x;
-                squares[lane] += x * x;
-                slope[lane] += x * step;
-                min[lane] = if row[lane] < min[lane] {
-                    row[lane]
-                } else {
-                    min[lane]
-                };
-                max[lane] = if row[lane] > max[lane] {
-                    row[lane]
-                } else {
-                    max[lane]
-                };
+        let mut sums = Self {
+            sum: [0.0; LANES],
+            squares: [0.0; LANES],
+            slope: [0.0; LANES],
+            min: values[0],
+            max: values[0],
+        };
+        // Half the lanes at a time, so that all sums stay in the registers of any processor.
+        for from in [0, HALF] {
+            let half = from..from + HALF;
+            let [mut sum, mut squares, mut slope] = [[0.0; HALF]; 3];
+            let (mut min, mut max) = ([f32::MAX; HALF], [f32::MIN; HALF]);
+            let mut step = -(values.len() as f64 - 1.0) / 2.0;
+            for row in values {
+                let row = &row[half.clone()];
+                for lane in 0..HALF {
+                    let x = f64::from(row[lane]);
+                    sum[lane] += x;
+                    squares[lane] += x * x;
+                    slope[lane] += x * step;
+                    min[lane] = if row[lane] < min[lane] { row[lane] } else { min[lane] };
+                    max[lane] = if row[lane] > max[lane] { row[lane] } else { max[lane] };
+                }
+                step += 1.0;
             }
-            step += 1.0;
+            sums.sum[half.clone()].copy_from_slice(&sum);
+            sums.squares[half.clone()].copy_from_slice(&squares);
+            sums.slope[half.clone()].copy_from_slice(&slope);
+            sums.min[half.clone()].copy_from_slice(&min);
+            sums.max[half].copy_from_slice(&max);
         }
-        Self {
-            sum,
-            squares,
-            slope,
-            min,
-            max,
-        }
+        sums
     }
 }
+
+/// Half of [`LANES`].
+const HALF: usize = LANES / 2;
 
 /// Sums of the second pass: of the second and fourth powers of deviations from the mean.
 #[derive(Debug, Default)]
@@ -429,9 +411,8 @@ struct Central {
 #[inline]
 fn deviate(values: &[[f32; LANES]], mean: &Lanes, deviations: &mut Vec<Lanes>) -> Central {
     let (mut second, mut fourth) = ([0.0; LANES], [0.0; LANES]);
-    deviations.clear();
-    deviations.extend(values.iter().map(|row| {
-        let mut deviation = [0.0; LANES];
+    deviations.resize(values.len(), [0.0; LANES]);
+    for (row, deviation) in values.iter().zip(deviations) {
         for lane in 0..LANES {
             let d = f64::from(row[lane]) - mean[lane];
             let square = d * d;
@@ -439,39 +420,23 @@ fn deviate(values: &[[f32; LANES]], mean: &Lanes, deviations: &mut Vec<Lanes>) -
             second[lane] += square;
             fourth[lane] += square * square;
         }
-        deviation
-    }));
+    }
     Central { second, fourth }
 }
 
 /// Windows up to this long are sorted by a network, which vectorises but needs `n log² n` steps.
 const NETWORK_MAX: usize = 128;
 
-/// Sorts each channel for itself: Batcher's odd–even merge exchange (Knuth, volume 3, 5.2.2 M).
-fn sort(values: &mut [[f32; LANES]]) {
-    let n = values.len();
-    if n > NETWORK_MAX {
-        let mut channel = Vec::with_capacity(n);
-        for lane in 0..LANES {
-            channel.clear();
-            channel.extend(values.iter().map(|row| row[lane]));
-            channel.sort_unstable_by(f32::total_cmp);
-            values
-                .iter_mut()
-                .zip(&channel)
-                .for_each(|(row, value)| row[lane] = *value);
-        }
-        return;
-    }
+/// Which pairs to put in order, one after the other, to sort `n` values: Batcher's odd–even merge
+/// exchange (Knuth, volume 3, 5.2.2 M).
+fn network(n: usize) -> Vec<(usize, usize)> {
     let top = n.next_power_of_two() / 2;
+    let mut pairs = Vec::new();
     let mut p = top;
     while p > 0 {
         let (mut q, mut r, mut d) = (top, 0, p);
         loop {
-            for i in (0..n - d).filter(|i| i & p == r) {
-                let (low, high) = values.split_at_mut(i + d);
-                exchange(&mut low[i], &mut high[0]);
-            }
+            pairs.extend((0..n - d).filter(|i| i & p == r).map(|i| (i, i + d)));
             if q == p {
                 break;
             }
@@ -479,14 +444,30 @@ fn sort(values: &mut [[f32; LANES]]) {
         }
         p /= 2;
     }
+    pairs
 }
 
-#[inline]
-fn exchange(low: &mut [f32; LANES], high: &mut [f32; LANES]) {
-    for lane in 0..LANES {
-        let (a, b) = (low[lane], high[lane]);
-        low[lane] = if b < a { b } else { a };
-        high[lane] = if b < a { a } else { b };
+/// Sorts each channel for itself, by the network if there is one.
+fn sort(values: &mut [[f32; LANES]], network: &[(usize, usize)]) {
+    if values.len() > NETWORK_MAX {
+        let mut channel = Vec::with_capacity(values.len());
+        for lane in 0..LANES {
+            channel.clear();
+            channel.extend(values.iter().map(|row| row[lane]));
+            channel.sort_unstable_by(f32::total_cmp);
+            values.iter_mut().zip(&channel).for_each(|(row, value)| row[lane] = *value);
+        }
+        return;
+    }
+    for &(low, high) in network {
+        let (a, b) = (values[low], values[high]);
+        let (mut least, mut greatest) = (a, b);
+        for lane in 0..LANES {
+            least[lane] = if b[lane] < a[lane] { b[lane] } else { a[lane] };
+            greatest[lane] = if b[lane] < a[lane] { a[lane] } else { b[lane] };
+        }
+        values[low] = least;
+        values[high] = greatest;
     }
 }
 
@@ -496,10 +477,7 @@ fn quantile(sorted: &[[f32; LANES]], q: f64) -> Lanes {
     let above = (below + 1).min(sorted.len() - 1);
     let part = at - below as f64;
     lanes(|lane| {
-        let (a, b) = (
-            f64::from(sorted[below][lane]),
-            f64::from(sorted[above][lane]),
-        );
+        let (a, b) = (f64::from(sorted[below][lane]), f64::from(sorted[above][lane]));
         a + (b - a) * part
     })
 }
@@ -542,10 +520,7 @@ mod tests {
     fn features(statistics: Vec<Statistic>, channels: usize, windows: &[Vec<f32>]) -> Vec<f32> {
         let array = vector_array(windows[0].len(), windows.concat());
         let batch = RecordBatch::try_from_iter([(WINDOW, Arc::new(array) as ArrayRef)]).unwrap();
-        let batch = Features::new(statistics, channels)
-            .unwrap()
-            .append(&batch)
-            .unwrap();
+        let batch = Features::new(statistics, channels).unwrap().append(&batch).unwrap();
         vectors(&batch, FEATURES).unwrap().0.to_vec()
     }
 
@@ -554,32 +529,21 @@ mod tests {
         for line in include_str!("../../tests/golden/sensor_features.csv").lines() {
             let parts: Vec<&str> = line.split(';').collect();
             let numbers = |part: &str| -> Vec<f32> {
-                part.split(' ')
-                    .map(|number| number.parse().unwrap())
-                    .collect()
+                part.split(' ').map(|number| number.parse().unwrap()).collect()
             };
-            let (steps, channels) = (
-                parts[0].parse::<usize>().unwrap(),
-                parts[1].parse().unwrap(),
-            );
+            let (steps, channels) = (parts[0].parse::<usize>().unwrap(), parts[1].parse().unwrap());
             let window = numbers(parts[2]);
             assert_eq!(window.len(), steps * channels);
             let wanted = numbers(parts[3]);
             let found = features(all(), channels, &[window]);
             assert_eq!(found.len(), wanted.len());
             let names = Features::new(all(), channels).unwrap();
-            let names = names.names(
-                &(0..channels)
-                    .map(|c| format!("ch_{c:02}"))
-                    .collect::<Vec<_>>(),
-            );
+            let names =
+                names.names(&(0..channels).map(|c| format!("ch_{c:02}")).collect::<Vec<_>>());
             for ((name, found), wanted) in names.iter().zip(&found).zip(&wanted) {
                 // A constant's slope and energies are noise around 0 over there.
                 let near = (found - wanted).abs() <= 1e-6 * wanted.abs() + 1e-12;
-                assert!(
-                    near,
-                    "{name} of {steps} × {channels}: {found}, wanted {wanted}"
-                );
+                assert!(near, "{name} of {steps} × {channels}: {found}, wanted {wanted}");
             }
         }
     }
@@ -609,10 +573,7 @@ mod tests {
                 |flip: f32| (0..30).map(move |t| if t % 2 == 0 { value } else { value * flip });
             for window in [steps(1.0), steps(-1.0)].map(Iterator::collect::<Vec<_>>) {
                 let found = features(all(), 1, &[window]);
-                assert!(
-                    found.iter().all(|feature| feature.is_finite()),
-                    "{value}: {found:?}"
-                );
+                assert!(found.iter().all(|feature| feature.is_finite()), "{value}: {found:?}");
             }
         }
     }
@@ -656,9 +617,6 @@ mod tests {
         let array = vector_array(7, vec![0.0; 7]);
         let batch = RecordBatch::try_from_iter([(WINDOW, Arc::new(array) as ArrayRef)]).unwrap();
         let error = Features::new(all(), 3).unwrap().append(&batch).unwrap_err();
-        assert!(
-            error.to_string().contains("whole rows of 3 channels"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("whole rows of 3 channels"), "{error}");
     }
 }

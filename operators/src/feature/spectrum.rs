@@ -36,12 +36,7 @@ struct Folded {
 impl Spectrum {
     pub(super) fn new(steps: usize) -> Self {
         let turns = (0..steps).map(|k| turn(k, steps)).collect();
-        Self {
-            turns,
-            even: Folded::default(),
-            odd: Folded::default(),
-            half: Vec::new(),
-        }
+        Self { turns, even: Folded::default(), odd: Folded::default(), half: Vec::new() }
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -59,20 +54,10 @@ impl Spectrum {
         if halves {
             let (front, back) = deviations.split_at(steps / 2);
             self.half.clear();
-            self.half.extend(
-                front
-                    .iter()
-                    .zip(back)
-                    .map(|(a, b)| each(a, b, |a, b| a + b)),
-            );
+            self.half.extend(front.iter().zip(back).map(|(a, b)| each(a, b, |a, b| a + b)));
             self.even.fold(&self.half);
             self.half.clear();
-            self.half.extend(
-                front
-                    .iter()
-                    .zip(back)
-                    .map(|(a, b)| each(a, b, |a, b| a - b)),
-            );
+            self.half.extend(front.iter().zip(back).map(|(a, b)| each(a, b, |a, b| a - b)));
             self.odd.fold(&self.half);
         } else {
             self.even.fold(deviations);
@@ -81,21 +66,9 @@ impl Spectrum {
         for k in 1..=frequencies {
             let (re, im) = if halves && k % 2 == 1 {
                 // Half a turn lies between steps t and m − t at odd frequencies.
-                transform(
-                    k,
-                    &self.turns,
-                    &self.odd.first,
-                    &self.odd.minus,
-                    &self.odd.plus,
-                )
+                transform(k, &self.turns, &self.odd.first, &self.odd.minus, &self.odd.plus)
             } else {
-                transform(
-                    k,
-                    &self.turns,
-                    &self.even.first,
-                    &self.even.plus,
-                    &self.even.minus,
-                )
+                transform(k, &self.turns, &self.even.first, &self.even.plus, &self.even.minus)
             };
             // Each frequency stands for its mirror image too, but the last of an even number.
             let mirrored = if 2 * k == steps { 1.0 } else { 2.0 };
@@ -232,9 +205,8 @@ mod tests {
     #[test]
     fn folding_changes_nothing_and_bands_sum_to_the_variance() {
         for steps in 1..50 {
-            let mut values: Vec<f64> = (0..steps)
-                .map(|t| ((t * t * 37 + 11 * t) % 101) as f64)
-                .collect();
+            let mut values: Vec<f64> =
+                (0..steps).map(|t| ((t * t * 37 + 11 * t) % 101) as f64).collect();
             let mean = values.iter().sum::<f64>() / steps as f64;
             values.iter_mut().for_each(|value| *value -= mean);
             let variance = values.iter().map(|value| value * value).sum::<f64>() / steps as f64;
