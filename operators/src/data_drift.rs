@@ -1,1 +1,0 @@
-//! Has the input distribution moved?
