@@ -3,7 +3,16 @@
 use cloudops_operators::score::ModelInfo;
 use serde::{Deserialize, Serialize};
 
-use crate::specification::Specification;
+use crate::calibrate::{calibrate, model_info};
+#[cfg(feature = "train")]
+use crate::learn::vae;
+use crate::learn::{Body, Learned, Outputs, max_abs_z, pca, scaling::Scaling};
+use crate::onnx::export;
+use crate::samples::Samples;
+use crate::specification::{Architecture, Specification};
+#[cfg(not(feature = "train"))]
+use crate::Error;
+use crate::Result;
 
 /// The losses of one pass over the training windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -57,4 +66,110 @@ pub struct Trained {
     pub report: TrainReport,
     /// What it was trained by.
     pub specification: Specification,
+}
+
+/// Trains, calibrates and exports a model.
+///
+/// `train` is what it learns from, thinned to `training.max_windows`; `holdout` is later in time
+/// than all of it, decides when training stops, and calibrates the score. The result is a function
+/// of the three arguments, to the bit.
+///
+/// # Errors
+/// [`crate::Error::Configuration`] for a specification that cannot be learned, or one of a VAE in a build
+/// without the feature `train`; [`crate::Error::Data`] for samples that do not fit it;
+/// [`crate::Error::Training`] when the loss does not stay finite.
+pub fn train(
+    specification: &Specification,
+    train: &Samples,
+    holdout: &Samples,
+    progress: &mut dyn Progress,
+) -> Result<Trained> {
+    let fitted = fit(specification, train, holdout, progress)?;
+    let Fit { learned, outputs, report } = fitted;
+    let calibration = calibrate(&outputs);
+    let info = model_info(specification, &learned, &calibration, holdout);
+    let onnx = export(specification, &learned, &calibration, &info, &report)?;
+    Ok(Trained { onnx, info, report, specification: specification.clone() })
+}
+
+/// A fitted model before calibration.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// What was learned.
+    pub learned: Learned,
+    /// The trainer's own outputs on all holdout windows.
+    pub outputs: Outputs,
+    /// How it went.
+    pub report: TrainReport,
+}
+
+/// The first half of [`train()`]: what was learned, and the trainer's own outputs on the holdout,
+/// which an exported file can be held against.
+///
+/// # Errors
+/// As [`train()`].
+pub fn fit(
+    specification: &Specification,
+    train: &Samples,
+    holdout: &Samples,
+    progress: &mut dyn Progress,
+) -> Result<Fit> {
+    specification.validate()?;
+    train.check(specification, "training")?;
+    holdout.check(specification, "holdout")?;
+    let train = train.thinned(specification.training.max_windows);
+    let scaling = Scaling::fit(&train);
+    let report = TrainReport {
+        history: vec![],
+        best_epoch: 0,
+        windows_train: train.len(),
+        windows_holdout: 0,
+        windows_calibration: holdout.len(),
+    };
+    let (body, outputs, report) = match specification.architecture {
+        Architecture::MaxAbsZ => {
+            (Body::MaxAbsZ, max_abs_z::forward(&scaling, holdout), report)
+        }
+        Architecture::Pca => {
+            let components = pca::fit(specification, &scaling, &train);
+            let outputs = pca::forward(specification, &scaling, &components, holdout);
+            (Body::Pca(components), outputs, report)
+        }
+        Architecture::VaeCnn | Architecture::VaeTransformer | Architecture::VaeDense => {
+            fit_vae(specification, &scaling, (&train, holdout), progress, report)?
+        }
+    };
+    Ok(Fit { learned: Learned { scaling, body }, outputs, report })
+}
+
+#[cfg(feature = "train")]
+fn fit_vae(
+    specification: &Specification,
+    scaling: &Scaling,
+    samples: (&Samples, &Samples),
+    progress: &mut dyn Progress,
+    report: TrainReport,
+) -> Result<(Body, Outputs, TrainReport)> {
+    let fitted = vae::fit(specification, scaling, samples, progress)?;
+    let report = TrainReport {
+        history: fitted.history,
+        best_epoch: fitted.best_epoch,
+        windows_holdout: fitted.windows_holdout,
+        ..report
+    };
+    Ok((Body::Vae(Box::new(fitted.vae)), fitted.outputs, report))
+}
+
+#[cfg(not(feature = "train"))]
+fn fit_vae(
+    specification: &Specification,
+    _: &Scaling,
+    _: (&Samples, &Samples),
+    _: &mut dyn Progress,
+    _: TrainReport,
+) -> Result<(Body, Outputs, TrainReport)> {
+    Err(Error::Configuration(format!(
+        "model `{}`: {} is trained by builds with the feature `train` only; this one offers pca and max-abs-z",
+        specification.name, specification.architecture
+    )))
 }
