@@ -1,0 +1,176 @@
+//! What no sequence of records may break: plain predicates of the state before
+//! a record and the record.
+//!
+//! They are asked twice: before a record is appended, where a breach is a bug
+//! of this program and nothing has happened yet; and when a record is folded,
+//! where a breach means that another program wrote it. Either way the answer is
+//! to stop: a log that contradicts itself has no fold.
+
+use std::collections::BTreeSet;
+
+use cloudops_operators::epoch::{Epoch, Offset};
+
+use super::record::{Commit, DataFile, Plan, Promote, Record, SourceCommit, SourcePlan, Takeover};
+use super::state::State;
+use super::store::data_file_epoch;
+
+/// Checks a record against the state that it would follow; the error is the broken rule.
+///
+/// # Errors
+/// A sentence that names the rule, the record and what was found instead.
+pub fn check(state: &State, record: &Record) -> Result<(), String> {
+    match record {
+        Record::Takeover(takeover) => check_takeover(state, takeover),
+        Record::Plan(plan) => check_plan(state, plan),
+        Record::Commit(commit) => check_commit(state, commit),
+        Record::Promote(promote) => check_promote(promote),
+    }
+}
+
+/// Generations count the takeovers. Two writers who both begin find two numbers, and the greater
+/// one is the one in force; an equal one would let both believe it.
+fn check_takeover(state: &State, takeover: &Takeover) -> Result<(), String> {
+    require(takeover.generation == state.generation + 1, || {
+        format!("takeover {} follows generation {}", takeover.generation, state.generation)
+    })?;
+    require(takeover.workers > 0, || "takeover without workers".to_owned())
+}
+
+/// Whoever appends the number after a takeover has read it. A plan or commit of an older
+/// generation behind it therefore comes from a writer that did not stop when it was fenced.
+fn check_generation(state: &State, what: &str, generation: u64) -> Result<(), String> {
+    require(state.generation > 0, || format!("{what} before any takeover"))?;
+    require(generation == state.generation, || {
+        format!("{what} of generation {generation} in generation {}", state.generation)
+    })
+}
+
+/// Epochs are planned in ascending order, so that "committed up to" is one number; and every
+/// partition goes on where its last plan ended, so that no record is read twice or never.
+fn check_plan(state: &State, plan: &Plan) -> Result<(), String> {
+    let what = format!("plan of epoch {}", plan.epoch);
+    check_generation(state, &what, plan.generation)?;
+    require(plan.epoch >= state.next_epoch(), || {
+        format!("{what} where epoch {} is next", state.next_epoch())
+    })?;
+    check_once(&what, plan.sources.iter().map(|source| (&source.source, source.partition)))?;
+    plan.sources.iter().try_for_each(|source| check_source_plan(state, &what, source))
+}
+
+/// An ended partition has closed every window: a record read after it would be late by definition,
+/// whatever its time, so there is nothing left to plan. Watermarks never fall.
+fn check_source_plan(state: &State, what: &str, plan: &SourcePlan) -> Result<(), String> {
+    let what = format!("{what}, {} partition {}", plan.source, plan.partition.0);
+    let last = state.source(&plan.source, plan.partition);
+    let (from, to) = (plan.offset_from, plan.offset_to);
+    let next = last.map_or(Offset(0), |last| last.planned_to);
+    require(from == next, || format!("{what}: from offset {} where {} is next", from.0, next.0))?;
+    require(from <= to, || format!("{what}: offsets {} to {} run backwards", from.0, to.0))?;
+    if !plan.spans.is_empty() {
+        let records = plan.spans.iter().try_fold(0u64, |sum, span| {
+            sum.checked_add(span.record_to.checked_sub(span.record_from)?)
+        });
+        require(records == Some(to.0 - from.0), || {
+            format!("{what}: the file spans do not hold the {} records planned", to.0 - from.0)
+        })?;
+    }
+    let Some(last) = last else { return Ok(()) };
+    require(plan.watermark_us >= last.planned_watermark_us, || {
+        let least = last.planned_watermark_us;
+        format!("{what}: watermark falls from {least} to {}", plan.watermark_us)
+    })?;
+    require(!last.ended || (from == to && plan.ended), || format!("{what}: it has ended"))
+}
+
+/// A commit closes the least open plan and no other: state after epoch n contains everything up
+/// to n. It accounts for exactly the partitions planned, up to exactly the offsets planned.
+fn check_commit(state: &State, commit: &Commit) -> Result<(), String> {
+    let what = format!("commit of epoch {}", commit.epoch);
+    check_generation(state, &what, commit.generation)?;
+    let plan = match state.open_plans.front() {
+        Some(plan) if plan.epoch == commit.epoch => plan,
+        Some(plan) => return Err(format!("{what} where epoch {} is next", plan.epoch)),
+        None => return Err(format!("{what} without a plan")),
+    };
+    let sources = &commit.sources;
+    check_once(&what, sources.iter().map(|source| (&source.source, source.partition)))?;
+    require(sources.len() == plan.sources.len(), || {
+        format!("{what}: {} partitions planned, {} accounted for", plan.sources.len(), sources.len())
+    })?;
+    sources.iter().try_for_each(|source| check_source_commit(state, plan, &what, source))?;
+    check_once(&what, commit.files.iter().map(|file| &file.path))?;
+    check_once(&what, commit.states.iter().map(|state| (&state.operator, state.shard)))?;
+    commit.files.iter().try_for_each(|file| check_file(commit.epoch, &what, file))
+}
+
+/// No record is lost and none is counted twice. `records_in` may exceed the planned range by
+/// rejects that belong to no record, such as a file that could not be opened.
+fn check_source_commit(
+    state: &State,
+    plan: &Plan,
+    what: &str,
+    commit: &SourceCommit,
+) -> Result<(), String> {
+    let what = format!("{what}, {} partition {}", commit.source, commit.partition.0);
+    let planned = plan
+        .sources
+        .iter()
+        .find(|plan| plan.source == commit.source && plan.partition == commit.partition)
+        .ok_or_else(|| format!("{what}: not in the plan"))?;
+    require(commit.offset == planned.offset_to, || {
+        let (found, wanted) = (commit.offset.0, planned.offset_to.0);
+        format!("{what}: committed up to offset {found}, planned up to {wanted}")
+    })?;
+    let parts = [commit.late, commit.rejected]
+        .iter()
+        .try_fold(commit.on_time, |sum, part| sum.checked_add(*part));
+    require(parts == Some(commit.records_in), || {
+        let SourceCommit { on_time, late, rejected, records_in, .. } = commit;
+        format!("{what}: {on_time} on time + {late} late + {rejected} rejected ≠ {records_in} in")
+    })?;
+    let range = planned.offset_to.0 - planned.offset_from.0;
+    require(commit.records_in >= range, || {
+        format!("{what}: {range} records planned, {} accounted for", commit.records_in)
+    })?;
+    require(commit.duplicates <= commit.on_time, || {
+        format!("{what}: {} duplicates among {} on time", commit.duplicates, commit.on_time)
+    })?;
+    let before = state
+        .source(&commit.source, commit.partition)
+        .map_or(i64::MIN, |last| last.committed_watermark_us);
+    require(commit.watermark_us >= before, || {
+        format!("{what}: watermark falls from {before} to {}", commit.watermark_us)
+    })
+}
+
+/// A file's name says its table and its epoch, so that a file can be traced without the log, and
+/// so that no two epochs can name one file: its path need be unique only within its commit.
+fn check_file(epoch: Epoch, what: &str, file: &DataFile) -> Result<(), String> {
+    let of = data_file_epoch(&file.table, &file.path);
+    require(of == Some(epoch), || {
+        format!("{what} names {}, which is no file of that epoch in table {}", file.path, file.table)
+    })?;
+    require(file.rows > 0, || format!("{what} names {}, a file without rows", file.path))
+}
+
+/// A stream that has no name could never be asked for.
+fn check_promote(promote: &Promote) -> Result<(), String> {
+    require(!promote.stream.is_empty() && !promote.model.name.is_empty(), || {
+        format!("promotion of {} without a stream or a name", promote.model)
+    })
+}
+
+fn check_once<T: Ord + std::fmt::Debug>(
+    what: &str,
+    mut keys: impl Iterator<Item = T>,
+) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    match keys.find_map(|key| seen.replace(key)) {
+        Some(twice) => Err(format!("{what} names {twice:?} twice")),
+        None => Ok(()),
+    }
+}
+
+fn require(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(broken()) }
+}

@@ -1,0 +1,348 @@
+//! Addresses to stores, and the files of a catalog.
+
+use std::collections::BTreeMap;
+use std::path::Path as FsPath;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use bytes::Bytes;
+use cloudops_operators::epoch::Epoch;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::durable::Durable;
+use crate::{Error, Result};
+
+/// How an address is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Whether a local directory that does not exist is created. Default no: a reader that
+    /// mistypes an address should hear of it.
+    pub create: bool,
+    /// Whether a local store flushes to the disk before it acknowledges. Default yes.
+    pub fsync: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { create: false, fsync: true }
+    }
+}
+
+/// Opens the store at an address, with the prefix that the address names within it.
+///
+/// An address is a plain directory, `file:///directory`, `memory://name` (shared by all who name
+/// it in this process), or, each with the feature of that name, `s3://bucket/prefix` (`aws`),
+/// `gs://bucket/prefix` (`gcp`), `az://container/prefix` (`azure`). The cloud stores take
+/// credentials and endpoint from the environment.
+///
+/// # Errors
+/// [`Error::Configuration`] when the address means nothing to this build, or does not exist.
+pub fn open_store(address: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    open_store_with(address, StoreOptions::default())
+}
+
+/// [`open_store`], with options.
+///
+/// # Errors
+/// As [`open_store`].
+pub fn open_store_with(
+    address: &str,
+    options: StoreOptions,
+) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return Ok((open_directory(FsPath::new(address), options)?, Path::default()));
+    };
+    let bad = |reason: String| Error::Configuration(format!("address {address:?}: {reason}"));
+    match scheme {
+        "file" => {
+            let directory = Url::parse(address)
+                .map_err(|error| bad(error.to_string()))?
+                .to_file_path()
+                .map_err(|()| bad("not an absolute path; write file:///directory".to_owned()))?;
+            Ok((open_directory(&directory, options)?, Path::default()))
+        }
+        "memory" => {
+            let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if name.is_empty() {
+                return Err(bad("a memory store needs a name: memory://name".to_owned()));
+            }
+            let prefix = Path::parse(prefix).map_err(|error| bad(error.to_string()))?;
+            Ok((named_memory(name), prefix))
+        }
+        "s3" | "gs" | "az" => {
+            let url = Url::parse(address).map_err(|error| bad(error.to_string()))?;
+            let prefix = Path::from_url_path(url.path()).map_err(|error| bad(error.to_string()))?;
+            Ok((open_cloud(scheme, address)?, prefix))
+        }
+        _ => Err(bad(format!(
+            "unknown scheme {scheme:?}; known are a plain directory, file, memory, s3, gs, az"
+        ))),
+    }
+}
+
+fn open_directory(directory: &FsPath, options: StoreOptions) -> Result<Arc<dyn ObjectStore>> {
+    if options.create {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| Error::Io { path: directory.display().to_string(), source })?;
+    } else if !directory.is_dir() {
+        let directory = directory.display();
+        return Err(Error::Configuration(format!("no catalog at {directory}: no such directory")));
+    }
+    let local = LocalFileSystem::new_with_prefix(directory)
+        .map_err(|error| Error::store(format!("opening {}", directory.display()), error))?;
+    Ok(Arc::new(Durable::new(local, options.fsync)))
+}
+
+/// The memory stores of this process, by name. A lock and not a channel: it is
+/// held for a look-up while opening, and never across an await.
+static MEMORY: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
+
+fn named_memory(name: &str) -> Arc<dyn ObjectStore> {
+    let mut stores = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let store = stores.entry(name.to_owned()).or_default();
+    Arc::<InMemory>::clone(store)
+}
+
+fn open_cloud(scheme: &str, address: &str) -> Result<Arc<dyn ObjectStore>> {
+    match scheme {
+        #[cfg(feature = "aws")]
+        "s3" => built(address, object_store::aws::AmazonS3Builder::from_env().with_url(address).build()),
+        #[cfg(feature = "gcp")]
+        "gs" => built(
+            address,
+            object_store::gcp::GoogleCloudStorageBuilder::from_env().with_url(address).build(),
+        ),
+        #[cfg(feature = "azure")]
+        "az" => built(
+            address,
+            object_store::azure::MicrosoftAzureBuilder::from_env().with_url(address).build(),
+        ),
+        _ => {
+            let feature = match scheme {
+                "s3" => "aws",
+                "gs" => "gcp",
+                _ => "azure",
+            };
+            Err(Error::Configuration(format!(
+                "address {address:?}: this build cannot reach {scheme}://; build it with the \
+                 feature {feature:?}"
+            )))
+        }
+    }
+}
+
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+fn built<S: ObjectStore>(
+    address: &str,
+    store: object_store::Result<S>,
+) -> Result<Arc<dyn ObjectStore>> {
+    match store {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => Err(Error::Configuration(format!("address {address:?}: {error}"))),
+    }
+}
+
+/// A catalog's place: a store and the prefix under which its objects lie. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+/// A file that exists with these bytes: what a commit says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The object, relative to the catalog's prefix.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the bytes, lowercase hexadecimal.
+    pub sha256: String,
+}
+
+/// What creating an object found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// The object holds the bytes given, whoever created it.
+    Same,
+    /// It existed already, with these bytes.
+    Other(Bytes),
+}
+
+impl Store {
+    /// The place `prefix` in `objects`.
+    #[must_use]
+    pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        Self { objects, prefix }
+    }
+
+    /// The object store, e.g. to register with a query engine.
+    #[must_use]
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// The prefix of all objects.
+    #[must_use]
+    pub fn prefix(&self) -> &Path {
+        &self.prefix
+    }
+
+    /// Where an object lies in the store, from its path within the catalog.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when the path has empty parts, `.` or `..`.
+    pub fn location(&self, path: &str) -> Result<Path> {
+        let path = Path::parse(path).map_err(|error| Error::Bug(format!("path {path:?}: {error}")))?;
+        Ok(self.prefix.parts().chain(path.parts()).collect())
+    }
+
+    /// An object's bytes; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] or [`Error::Configuration`] when the store fails.
+    pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        let location = self.location(path)?;
+        let failed = |error| Error::store(format!("reading {location}"), error);
+        match self.objects.get(&location).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(failed)?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Stores a file once. One that exists with equal bytes is this one: a plan run again gives the
+    /// same files.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when it exists with other bytes; [`Error::Retry`] or
+    /// [`Error::Configuration`] when the store fails; calling again is safe.
+    pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<Stored> {
+        let sha256 = sha256(&bytes);
+        match self.create(path, &bytes).await? {
+            Created::Same => {
+                Ok(Stored { path: path.to_owned(), bytes: bytes.len() as u64, sha256 })
+            }
+            Created::Other(found) => Err(Error::Diverged {
+                path: self.location(path)?.to_string(),
+                found: format!("{} bytes, sha256 {}", found.len(), self::sha256(&found)),
+                made: format!("{} bytes, sha256 {sha256}", bytes.len()),
+            }),
+        }
+    }
+
+    /// Creates an object, or finds out what is there instead.
+    ///
+    /// A failed put may have been applied. It is put once more, since only the store can tell, and
+    /// a local one flushes before it says "exists already"; reading the bytes back alone would
+    /// take a failed flush for a lost reply.
+    pub(crate) async fn create(&self, path: &str, bytes: &Bytes) -> Result<Created> {
+        let location = self.location(path)?;
+        let failed = |error| Error::store(format!("creating {location}"), error);
+        let put = || {
+            let options = PutOptions::from(PutMode::Create);
+            self.objects.put_opts(&location, bytes.clone().into(), options)
+        };
+        let mut answer = put().await;
+        if let Err(error) = &answer
+            && !matches!(error, object_store::Error::AlreadyExists { .. })
+        {
+            tracing::warn!(path = %location, %error, "put failed, asking once more");
+            answer = put().await;
+        }
+        match answer {
+            Ok(_) => Ok(Created::Same),
+            Err(error @ object_store::Error::AlreadyExists { .. }) => match self.get(path).await? {
+                Some(found) if found == *bytes => Ok(Created::Same),
+                Some(found) => Ok(Created::Other(found)),
+                // Some stores answer a race with "exists" although neither side won it.
+                None => Err(failed(error)),
+            },
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// SHA-256 in lowercase hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The path of a result file: `data/<table>/<partition>/e<epoch>-w<group>-<number>.parquet`.
+///
+/// A function of the plan alone, so that a plan run again makes the same names. `partition` is the
+/// folder chosen by the table, `group` the group of shards whose rows the file holds, `number`
+/// counts the files of one group in one partition and epoch.
+#[must_use]
+pub fn data_path(table: &str, partition: &str, epoch: Epoch, group: u32, number: u32) -> String {
+    format!("data/{table}/{partition}/e{epoch}-w{group}-{number}.parquet")
+}
+
+/// The epoch in the path of a table's file; `None` where the path is no such file's.
+#[must_use]
+pub fn data_file_epoch(table: &str, path: &str) -> Option<Epoch> {
+    let within = path.strip_prefix("data/")?.strip_prefix(table)?.strip_prefix('/')?;
+    let name = within.rsplit('/').next()?.strip_suffix(".parquet")?;
+    let (epoch, rest) = name.strip_prefix('e')?.split_once("-w")?;
+    let (group, number) = rest.split_once('-')?;
+    group.parse::<u32>().ok()?;
+    number.parse::<u32>().ok()?;
+    Some(Epoch(epoch.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(address: &str, message: &str) {
+        let error = open_store(address).unwrap_err();
+        assert!(matches!(error, Error::Configuration(_)), "{error:?}");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+
+    #[test]
+    fn addresses() {
+        refused("/no/such/directory", "no such directory");
+        refused("file://relative", "file:///directory");
+        refused("memory://", "needs a name");
+        refused("ftp://x/y", "unknown scheme \"ftp\"");
+        #[cfg(not(feature = "aws"))]
+        refused("s3://bucket/prefix", "feature \"aws\"");
+        #[cfg(not(feature = "gcp"))]
+        refused("gs://bucket/prefix", "feature \"gcp\"");
+        #[cfg(not(feature = "azure"))]
+        refused("az://container/prefix", "feature \"azure\"");
+        let (_, prefix) = open_store("memory://addresses/a/b").unwrap();
+        assert_eq!(prefix, Path::from("a/b"));
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("new/catalog");
+        let options = StoreOptions { create: true, fsync: false };
+        open_store_with(below.to_str().unwrap(), options).unwrap();
+        open_store(&format!("file://{}", below.display())).unwrap();
+    }
+
+    #[test]
+    fn a_file_name_tells_its_epoch() {
+        let path = data_path("late", "p0", Epoch(12), 3, 4);
+        assert_eq!(path, "data/late/p0/e12-w3-4.parquet");
+        assert_eq!(data_file_epoch("late", &path), Some(Epoch(12)));
+        assert_eq!(data_file_epoch("rejects", &path), None);
+        assert_eq!(data_file_epoch("late", "data/later/p0/e12-w3-4.parquet"), None);
+        assert_eq!(data_file_epoch("late", "data/late/p0/e-w3-4.parquet"), None);
+        assert_eq!(data_file_epoch("late", "data/late/p0/e1-w3.parquet"), None);
+    }
+
+    #[test]
+    fn sha256_is_the_standard_one() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
