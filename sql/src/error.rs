@@ -31,7 +31,9 @@ pub enum Error {
         reason: String,
     },
     /// Another writer has taken over: stop at once, this one's results no longer count.
-    #[error("fenced: generation {own} was replaced by generation {current} ({build}); stop this one")]
+    #[error(
+        "fenced: generation {own} was replaced by generation {current} ({build}); stop this one"
+    )]
     Fenced {
         /// This writer's generation.
         own: u64,

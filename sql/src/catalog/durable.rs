@@ -238,8 +238,10 @@ mod tests {
     #[tokio::test]
     async fn one_of_many_creators_wins() {
         let directory = tempfile::tempdir().unwrap();
-        let store =
-            Arc::new(Durable::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap(), false));
+        let store = Arc::new(Durable::new(
+            LocalFileSystem::new_with_prefix(directory.path()).unwrap(),
+            false,
+        ));
         let mut tasks = Vec::new();
         for i in 0..16 {
             let store = Arc::clone(&store);

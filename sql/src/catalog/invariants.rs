@@ -95,7 +95,11 @@ fn check_commit(state: &State, commit: &Commit) -> Result<(), String> {
     let sources = &commit.sources;
     check_once(&what, sources.iter().map(|source| (&source.source, source.partition)))?;
     require(sources.len() == plan.sources.len(), || {
-        format!("{what}: {} partitions planned, {} accounted for", plan.sources.len(), sources.len())
+        format!(
+            "{what}: {} partitions planned, {} accounted for",
+            plan.sources.len(),
+            sources.len()
+        )
     })?;
     sources.iter().try_for_each(|source| check_source_commit(state, plan, &what, source))?;
     check_once(&what, commit.files.iter().map(|file| &file.path))?;
@@ -148,7 +152,10 @@ fn check_source_commit(
 fn check_file(epoch: Epoch, what: &str, file: &DataFile) -> Result<(), String> {
     let of = data_file_epoch(&file.table, &file.path);
     require(of == Some(epoch), || {
-        format!("{what} names {}, which is no file of that epoch in table {}", file.path, file.table)
+        format!(
+            "{what} names {}, which is no file of that epoch in table {}",
+            file.path, file.table
+        )
     })?;
     require(file.rows > 0, || format!("{what} names {}, a file without rows", file.path))
 }

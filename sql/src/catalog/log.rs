@@ -160,12 +160,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`refresh`](Self::refresh).
-    pub async fn take_over(
-        &mut self,
-        build: &str,
-        config_hash: &str,
-        workers: u32,
-    ) -> Result<u64> {
+    pub async fn take_over(&mut self, build: &str, config_hash: &str, workers: u32) -> Result<u64> {
         // Whatever this handle wrote before belongs to the generation that ends here: if it
         // landed, the fold finds it.
         self.unresolved = None;
@@ -351,7 +346,8 @@ mod tests {
         assert_eq!(log_path(7), "log/00000000000000000007.json");
         let number_of = |name: &str| number(&Path::from(name));
         assert_eq!(number_of(&log_path(u64::MAX)), Some(u64::MAX));
-        for name in ["log/7.json", "log/0000000000000000000x.json", "log/00000000000000000007.tmp"] {
+        for name in ["log/7.json", "log/0000000000000000000x.json", "log/00000000000000000007.tmp"]
+        {
             assert_eq!(number_of(name), None);
         }
     }

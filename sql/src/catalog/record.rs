@@ -292,7 +292,9 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         reason: if bytes.is_empty() { "it is empty".to_owned() } else { error.to_string() },
     };
     let newer = |what: String| {
-        Error::Configuration(format!("{path} was written by a newer build ({what}): upgrade this one"))
+        Error::Configuration(format!(
+            "{path} was written by a newer build ({what}): upgrade this one"
+        ))
     };
     let header: Header = serde_json::from_slice(bytes).map_err(corrupt)?;
     if header.format > FORMAT {

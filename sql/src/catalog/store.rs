@@ -110,7 +110,9 @@ fn named_memory(name: &str) -> Arc<dyn ObjectStore> {
 fn open_cloud(scheme: &str, address: &str) -> Result<Arc<dyn ObjectStore>> {
     match scheme {
         #[cfg(feature = "aws")]
-        "s3" => built(address, object_store::aws::AmazonS3Builder::from_env().with_url(address).build()),
+        "s3" => {
+            built(address, object_store::aws::AmazonS3Builder::from_env().with_url(address).build())
+        }
         #[cfg(feature = "gcp")]
         "gs" => built(
             address,
@@ -197,7 +199,8 @@ impl Store {
     /// # Errors
     /// [`Error::Bug`] when the path has empty parts, `.` or `..`.
     pub fn location(&self, path: &str) -> Result<Path> {
-        let path = Path::parse(path).map_err(|error| Error::Bug(format!("path {path:?}: {error}")))?;
+        let path =
+            Path::parse(path).map_err(|error| Error::Bug(format!("path {path:?}: {error}")))?;
         Ok(self.prefix.parts().chain(path.parts()).collect())
     }
 

@@ -1,0 +1,187 @@
+//! The fold: what reopening gives, and what no sequence of records may break.
+
+use std::sync::Arc;
+
+use cloudops_operators::epoch::{Epoch, Offset, Partition};
+use cloudops_sql::catalog::record::{Commit, Plan, Record, Takeover};
+use cloudops_sql::catalog::{Catalog, State};
+use futures_util::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+
+use crate::records::{commit, file, plan, promote};
+
+#[tokio::test]
+async fn a_thousand_commits_reopened_equal_the_incremental_fold() {
+    let store = Arc::new(InMemory::new());
+    let open = async || Catalog::open_at(Arc::<InMemory>::clone(&store), Path::default()).await;
+    let mut writer = open().await.unwrap();
+    let mut reader = open().await.unwrap();
+    writer.take_over("test", "", 2).await.unwrap();
+    for epoch in 0..1000 {
+        // Two plans in flight, as the back-pressure allows.
+        let planned = plan(writer.state(), 1, epoch % 7);
+        writer.append(Record::Plan(planned)).await.unwrap();
+        if writer.state().open_plans.len() > 1 {
+            let first = Arc::clone(&writer.state().open_plans[0]);
+            writer.append(Record::Commit(commit(&first, 1))).await.unwrap();
+        }
+        if epoch % 100 == 0 {
+            writer.append(promote(epoch)).await.unwrap();
+            reader.refresh().await.unwrap();
+            assert_eq!(reader.state(), writer.state());
+        }
+    }
+    let first = Arc::clone(&writer.state().open_plans[0]);
+    writer.append(Record::Commit(commit(&first, 1))).await.unwrap();
+    reader.refresh().await.unwrap();
+    let again = open().await.unwrap();
+    assert_eq!(again.state(), writer.state());
+    assert_eq!(reader.state(), writer.state());
+
+    let state = again.state();
+    assert_eq!(state.next_seq, 1 + 1 + 1000 + 1000 + 10);
+    assert_eq!(state.committed, Some(Epoch(999)));
+    assert_eq!(state.files("sensor_scores").len(), 1000);
+    assert_eq!(state.states.len(), 256);
+    let source = state.source("sensor", Partition(0)).unwrap();
+    assert_eq!(source.committed_to, source.planned_to);
+    let read: u64 = again
+        .history()
+        .epochs()
+        .try_fold(0, async |sum, epoch| Ok(sum + epoch.commit.sources[0].records_in))
+        .await
+        .unwrap();
+    assert_eq!(Offset(read), source.committed_to);
+}
+
+/// A state with one epoch committed and one open: offsets 0..10 and 10..20.
+fn state() -> State {
+    let mut state = State::default();
+    apply(&mut state, takeover(1));
+    for _ in 0..2 {
+        let planned = plan(&state, 1, 10);
+        apply(&mut state, Record::Plan(planned));
+    }
+    let first = state.open_plans[0].as_ref().clone();
+    apply(&mut state, Record::Commit(commit(&first, 1)));
+    state
+}
+
+fn apply(state: &mut State, record: Record) {
+    state.apply(record).unwrap();
+}
+
+fn takeover(generation: u64) -> Record {
+    Record::Takeover(Takeover {
+        generation,
+        build: "b".into(),
+        config_hash: "c".into(),
+        workers: 2,
+    })
+}
+
+fn refused(record: Record, message: &str) {
+    let mut state = state();
+    let before = state.clone();
+    let error = state.apply(record).unwrap_err();
+    assert!(error.contains(message), "{error:?} does not say {message:?}");
+    assert_eq!(state, before, "a refused record leaves the state as it was");
+}
+
+fn refused_plan(change: impl FnOnce(&mut Plan), message: &str) {
+    let mut plan = plan(&state(), 1, 5);
+    apply(&mut state(), Record::Plan(plan.clone()));
+    change(&mut plan);
+    refused(Record::Plan(plan), message);
+}
+
+fn refused_commit(change: impl FnOnce(&mut Commit), message: &str) {
+    let mut commit = commit(&state().open_plans[0], 1);
+    apply(&mut state(), Record::Commit(commit.clone()));
+    change(&mut commit);
+    refused(Record::Commit(commit), message);
+}
+
+#[test]
+fn takeovers_count() {
+    apply(&mut state(), takeover(2));
+    refused(takeover(1), "takeover 1 follows generation 1");
+    refused(takeover(3), "takeover 3 follows generation 1");
+}
+
+#[test]
+fn plans_go_on_where_the_last_ended() {
+    refused_plan(|p| p.generation = 2, "generation 2 in generation 1");
+    refused_plan(|p| p.epoch = Epoch(1), "epoch 2 is next");
+    refused_plan(|p| p.sources[0].offset_from = Offset(19), "from offset 19 where 20 is next");
+    refused_plan(|p| p.sources[0].offset_from = Offset(21), "from offset 21 where 20 is next");
+    refused_plan(|p| p.sources[0].offset_to = Offset(3), "run backwards");
+    refused_plan(|p| p.sources[0].spans[0].record_to += 1, "do not hold the 5 records");
+    refused_plan(|p| p.sources[0].watermark_us = 19, "watermark falls from 20 to 19");
+    refused_plan(|p| p.sources.push(p.sources[0].clone()), "twice");
+    refused_plan(|p| p.sources[0].partition = Partition(1), "from offset 20 where 0 is next");
+}
+
+#[test]
+fn an_ended_partition_stays_ended() {
+    let mut state = state();
+    let mut last = plan(&state, 1, 0);
+    last.sources[0].ended = true;
+    last.sources[0].watermark_us = i64::MAX;
+    apply(&mut state, Record::Plan(last.clone()));
+    // A flush at the end is an epoch like any other.
+    last.epoch = last.epoch.next();
+    apply(&mut state, Record::Plan(last.clone()));
+    last.epoch = last.epoch.next();
+    last.sources[0].offset_to = Offset(21);
+    last.sources[0].spans.clear();
+    assert!(state.apply(Record::Plan(last)).unwrap_err().contains("it has ended"));
+}
+
+#[test]
+fn commits_account_for_their_plan() {
+    refused_commit(|c| c.epoch = Epoch(0), "commit of epoch 0 where epoch 1 is next");
+    refused_commit(|c| c.epoch = Epoch(2), "commit of epoch 2 where epoch 1 is next");
+    refused_commit(|c| c.generation = 0, "generation 0 in generation 1");
+    refused_commit(|c| c.sources.clear(), "1 partitions planned, 0 accounted for");
+    refused_commit(|c| c.sources[0].partition = Partition(1), "not in the plan");
+    refused_commit(|c| c.sources[0].offset = Offset(19), "up to offset 19, planned up to 20");
+    refused_commit(|c| c.sources[0].late += 1, "≠ 10 in");
+    refused_commit(|c| c.sources[0].late = u64::MAX, "≠ 10 in");
+    refused_commit(
+        |c| {
+            c.sources[0].on_time -= 1;
+            c.sources[0].records_in -= 1;
+        },
+        "10 records planned, 9 accounted for",
+    );
+    refused_commit(|c| c.sources[0].duplicates = 10, "10 duplicates among 9 on time");
+    refused_commit(|c| c.sources[0].watermark_us = 9, "watermark falls from 10 to 9");
+    refused_commit(|c| c.files[0] = file(Epoch(0), 1), "no file of that epoch");
+    refused_commit(|c| c.files[0].table = "late".into(), "no file of that epoch");
+    refused_commit(|c| c.files[0].rows = 0, "without rows");
+    refused_commit(|c| c.files.push(c.files[0].clone()), "twice");
+    refused_commit(|c| c.states.push(c.states[0].clone()), "twice");
+
+    let mut state = state();
+    let planned = state.open_plans[0].as_ref().clone();
+    apply(&mut state, Record::Commit(commit(&planned, 1)));
+    let error = state.apply(Record::Commit(commit(&planned, 1))).unwrap_err();
+    assert!(error.contains("without a plan"), "{error}");
+}
+
+#[test]
+fn the_later_promotion_from_the_same_time_holds() {
+    let mut state = State::default();
+    apply(&mut state, promote(1));
+    apply(&mut state, promote(2));
+    let Record::Promote(mut other) = promote(3) else { unreachable!() };
+    other.effective_from_us = 10;
+    apply(&mut state, Record::Promote(other));
+    let timeline = state.timeline("sensor");
+    let at = |time| timeline.at(time).map(|model| model.version.as_str());
+    assert_eq!([at(9), at(10), at(19), at(20)], [None, Some("3"), Some("3"), Some("2")]);
+    assert!(state.timeline("audit").entries().is_empty());
+    assert_eq!(state.promotions.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
+}

@@ -1,0 +1,97 @@
+//! Records to append: a stream of one partition, cut into epochs.
+
+use std::collections::BTreeMap;
+
+use cloudops_operators::epoch::{Epoch, Offset, Partition};
+use cloudops_operators::score::ModelId;
+use cloudops_sql::catalog::State;
+use cloudops_sql::catalog::record::{
+    ColumnStats, Commit, DataFile, FileSpan, Plan, Promote, Record, SourceCommit, SourcePlan,
+    StateRef,
+};
+use cloudops_sql::catalog::store::{data_path, sha256};
+
+/// The plan of the next `rows` records, as a writer of `generation` with this view makes it.
+pub(crate) fn plan(state: &State, generation: u64, rows: u64) -> Plan {
+    let last = state.source("sensor", Partition(0));
+    let from = last.map_or(0, |last| last.planned_to.0);
+    Plan {
+        epoch: state.next_epoch(),
+        generation,
+        sources: vec![SourcePlan {
+            source: "sensor".into(),
+            partition: Partition(0),
+            offset_from: Offset(from),
+            offset_to: Offset(from + rows),
+            spans: vec![FileSpan {
+                file: "fd001.txt".into(),
+                size: 1 << 20,
+                etag: None,
+                modified_us: Some(3),
+                record_from: from,
+                record_to: from + rows,
+            }],
+            watermark_us: (from + rows) as i64,
+            ended: false,
+        }],
+        planned_at_us: 1,
+    }
+}
+
+/// The commit of a plan: a function of the plan, but for who commits.
+pub(crate) fn commit(plan: &Plan, generation: u64) -> Commit {
+    let source = &plan.sources[0];
+    let rows = source.offset_to.0 - source.offset_from.0;
+    let late = u64::from(rows > 1);
+    Commit {
+        epoch: plan.epoch,
+        generation,
+        files: vec![file(plan.epoch, rows.max(1))],
+        sources: vec![SourceCommit {
+            source: source.source.clone(),
+            partition: source.partition,
+            offset: source.offset_to,
+            watermark_us: source.watermark_us,
+            records_in: rows,
+            on_time: rows - late,
+            late,
+            rejected: 0,
+            duplicates: 0,
+            pending: 1,
+        }],
+        states: vec![StateRef {
+            operator: "window".into(),
+            shard: (plan.epoch.0 % 256) as u8,
+            path: format!("state/window/{}/e{}.arrow", plan.epoch.0 % 256, plan.epoch),
+            bytes: 3,
+            sha256: sha256(b"abc"),
+        }],
+        committed_at_us: 2,
+    }
+}
+
+/// A file of one epoch.
+pub(crate) fn file(epoch: Epoch, rows: u64) -> DataFile {
+    DataFile {
+        table: "sensor_scores".into(),
+        path: data_path("sensor_scores", "p0", epoch, 0, 0),
+        bytes: 1000,
+        sha256: sha256(&epoch.0.to_le_bytes()),
+        rows,
+        columns: BTreeMap::from([(
+            "entity_id".to_owned(),
+            ColumnStats { min: "engine-001".into(), max: "engine-100".into(), nulls: 0 },
+        )]),
+    }
+}
+
+/// A promotion of version `version`.
+pub(crate) fn promote(version: u64) -> Record {
+    Record::Promote(Promote {
+        stream: "sensor".into(),
+        model: ModelId { name: "turbofan".into(), version: version.to_string() },
+        effective_from_us: version as i64 * 10,
+        reason: "by hand".into(),
+        promoted_at_us: 3,
+    })
+}
