@@ -32,11 +32,7 @@ impl Batch {
     /// All rows of `records`.
     #[must_use]
     pub fn new(partition: Partition, records: RecordBatch) -> Self {
-        Self {
-            partition,
-            records: Some(records),
-            selection: None,
-        }
+        Self { partition, records: Some(records), selection: None }
     }
 
     /// The number of rows meant.
@@ -63,10 +59,9 @@ impl Batch {
         Ok(match (&self.records, &self.selection) {
             (None, _) => None,
             (Some(records), None) => Some(records.clone()),
-            (Some(records), Some(selection)) => Some(take_record_batch(
-                records,
-                &UInt32Array::from(selection.to_vec()),
-            )?),
+            (Some(records), Some(selection)) => {
+                Some(take_record_batch(records, &UInt32Array::from(selection.to_vec()))?)
+            }
         })
     }
 }
@@ -83,19 +78,13 @@ impl ContainerBytes for Batch {
         let (partition, stream) = bytes.split_at(4);
         let partition = u32::from_le_bytes(partition.try_into().expect("split at 4 bytes"));
         // An empty batch has no stream behind it.
-        let records = (!stream.is_empty())
-            .then_some(&stream[..])
-            .and_then(|stream| {
-                StreamReader::try_new(stream, None)
-                    .expect("a peer of this build wrote the stream")
-                    .next()
-                    .map(|batch| batch.expect("a peer of this build wrote the batch"))
-            });
-        Self {
-            partition: Partition(partition),
-            records,
-            selection: None,
-        }
+        let records = (!stream.is_empty()).then_some(stream).and_then(|stream| {
+            StreamReader::try_new(stream, None)
+                .expect("a peer of this build wrote the stream")
+                .next()
+                .map(|batch| batch.expect("a peer of this build wrote the batch"))
+        });
+        Self { partition: Partition(partition), records, selection: None }
     }
 
     fn length_in_bytes(&self) -> usize {
@@ -106,13 +95,8 @@ impl ContainerBytes for Batch {
 
     fn into_bytes<W: Write>(&self, writer: &mut W) {
         let failed = "writing to a peer's buffer does not fail";
-        writer
-            .write_all(&self.partition.0.to_le_bytes())
-            .expect(failed);
-        if let Some(records) = self
-            .materialize()
-            .expect("the selection lies within the batch")
-        {
+        writer.write_all(&self.partition.0.to_le_bytes()).expect(failed);
+        if let Some(records) = self.materialize().expect("the selection lies within the batch") {
             let mut stream = StreamWriter::try_new(&mut *writer, &records.schema()).expect(failed);
             stream.write(&records).expect(failed);
             stream.finish().expect(failed);
@@ -150,11 +134,7 @@ mod tests {
     fn check(sent: &Batch) {
         let mut bytes = Vec::new();
         sent.into_bytes(&mut bytes);
-        assert_eq!(
-            bytes.len(),
-            sent.length_in_bytes(),
-            "timely allots what the length says"
-        );
+        assert_eq!(bytes.len(), sent.length_in_bytes(), "timely allots what the length says");
         let received = Batch::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
         assert_eq!(received.partition, sent.partition);
         assert_eq!(received.selection, None);
@@ -170,31 +150,17 @@ mod tests {
     fn a_batch_survives_the_way_to_another_process() {
         let all = Batch::new(Partition(3), records());
         check(&all);
-        check(&Batch {
-            selection: Some(Arc::from([1, 3])),
-            ..all.clone()
-        });
-        check(&Batch {
-            selection: Some(Arc::from([])),
-            ..all.clone()
-        });
-        check(&Batch {
-            records: Some(records().slice(1, 2)),
-            ..all
-        });
+        check(&Batch { selection: Some(Arc::from([1, 3])), ..all.clone() });
+        check(&Batch { selection: Some(Arc::from([])), ..all.clone() });
+        check(&Batch { records: Some(records().slice(1, 2)), ..all });
         check(&Batch::default());
     }
 
     #[test]
     fn a_selection_decides_what_counts() {
-        let batch = Batch {
-            selection: Some(Arc::from([0, 2])),
-            ..Batch::new(Partition(0), records())
-        };
-        assert_eq!(
-            (batch.len(), batch.record_count(), batch.is_empty()),
-            (2, 2, false)
-        );
+        let batch =
+            Batch { selection: Some(Arc::from([0, 2])), ..Batch::new(Partition(0), records()) };
+        assert_eq!((batch.len(), batch.record_count(), batch.is_empty()), (2, 2, false));
         let rows = batch.materialize().unwrap().unwrap();
         let offsets = crate::schema::offsets(&rows).unwrap();
         assert_eq!(offsets.values()[..], [4, 6]);

@@ -4,6 +4,8 @@
 //! or interrupted by a restart, the same windows come out, to the bit; and they are those of a
 //! plain recomputation from the definition.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -39,26 +39,17 @@ pub(super) fn close<L: Lane>(
         WindowSpec::Count { length, hop } => {
             let done = by_count(length as usize, hop.into(), mark, keys, emit);
             // After the end of input an unfinished window can never be filled.
-            (
-                if watermark == Watermark::MAX {
-                    keys.len()
-                } else {
-                    done
-                },
-                None,
-            )
+            (if watermark == Watermark::MAX { keys.len() } else { done }, None)
         }
         WindowSpec::Tumbling { duration_us } => {
             by_time(duration_us, duration_us, mark, keys, watermark, emit)
         }
-        WindowSpec::Sliding {
-            duration_us,
-            hop_us,
-        } => by_time(duration_us, hop_us, mark, keys, watermark, emit),
-        WindowSpec::Session {
-            gap_us,
-            max_duration_us,
-        } => by_session(gap_us, max_duration_us, keys, watermark, emit),
+        WindowSpec::Sliding { duration_us, hop_us } => {
+            by_time(duration_us, hop_us, mark, keys, watermark, emit)
+        }
+        WindowSpec::Session { gap_us, max_duration_us } => {
+            by_session(gap_us, max_duration_us, keys, watermark, emit)
+        }
     };
     rows.forget(done);
     next
@@ -102,11 +93,7 @@ fn by_time(
         let ts = i128::from(keys[at].ts);
         // The first multiple of the hop whose window reaches past the oldest row.
         let first = ((ts - duration).div_euclid(hop) + 1) * hop;
-        let start = if *mark == UNSTARTED {
-            first
-        } else {
-            first.max(i128::from(*mark))
-        };
+        let start = if *mark == UNSTARTED { first } else { first.max(i128::from(*mark)) };
         let end = start + duration;
         if end > limit {
             return (at, Some(clamp(end)));
@@ -152,11 +139,7 @@ fn by_session(
 
 /// The last end that a watermark closes: any at all once the input has ended.
 fn end_of(watermark: Watermark) -> i128 {
-    if watermark == Watermark::MAX {
-        i128::MAX
-    } else {
-        watermark.0.into()
-    }
+    if watermark == Watermark::MAX { i128::MAX } else { watermark.0.into() }
 }
 
 fn clamp(time: i128) -> i64 {
@@ -168,34 +151,22 @@ mod tests {
     use super::super::rows::Scratch;
     use super::*;
 
-    /// Windows closed at each watermark, as (event times, end).
-    fn check(spec: WindowSpec, times: &[i64], steps: &[(i64, &[(&[i64], i64)])]) {
+    /// A watermark and the windows that it closes, as (event times, end).
+    type Step<'a> = (i64, &'a [(&'a [i64], i64)]);
+
+    fn check(spec: WindowSpec, times: &[i64], steps: &[Step<'_>]) {
         let (mut rows, mut mark) = (Rows::new(1), first_mark(&spec));
         for (offset, &ts) in times.iter().enumerate() {
-            rows.push(
-                Key {
-                    ts,
-                    partition: 0,
-                    offset: offset as u64,
-                    id: 0,
-                },
-                &[ts as u64],
-            );
+            rows.push(Key { ts, partition: 0, offset: offset as u64, id: 0 }, &[ts as u64]);
         }
         for &(watermark, windows) in steps {
             let limit = (watermark != i64::MAX).then_some(watermark);
             rows.settle(limit, &mut Scratch::default(), |_| {});
             let mut found = Vec::new();
-            close(
-                &spec,
-                &mut mark,
-                &mut rows,
-                Watermark(watermark),
-                |rows, range, end| {
-                    let times: Vec<i64> = rows.settled()[range].iter().map(|key| key.ts).collect();
-                    found.push((times, end));
-                },
-            );
+            close(&spec, &mut mark, &mut rows, Watermark(watermark), |rows, range, end| {
+                let times: Vec<i64> = rows.settled()[range].iter().map(|key| key.ts).collect();
+                found.push((times, end));
+            });
             let wanted: Vec<_> = windows.iter().map(|(t, end)| (t.to_vec(), *end)).collect();
             assert_eq!(found, wanted, "{spec:?} at {watermark}");
         }
@@ -206,20 +177,12 @@ mod tests {
         check(
             WindowSpec::Count { length: 3, hop: 2 },
             &[1, 2, 3, 4, 5, 6],
-            &[
-                (3, &[]),
-                (4, &[(&[1, 2, 3], 3)]),
-                (i64::MAX, &[(&[3, 4, 5], 5)]),
-            ],
+            &[(3, &[]), (4, &[(&[1, 2, 3], 3)]), (i64::MAX, &[(&[3, 4, 5], 5)])],
         );
         check(
             WindowSpec::Count { length: 2, hop: 3 },
             &[1, 2, 3, 4, 5, 6, 7, 8],
-            &[
-                (4, &[(&[1, 2], 2)]),
-                (5, &[]),
-                (i64::MAX, &[(&[4, 5], 5), (&[7, 8], 8)]),
-            ],
+            &[(4, &[(&[1, 2], 2)]), (5, &[]), (i64::MAX, &[(&[4, 5], 5), (&[7, 8], 8)])],
         );
     }
 
@@ -236,10 +199,7 @@ mod tests {
             ],
         );
         check(
-            WindowSpec::Sliding {
-                duration_us: 10,
-                hop_us: 5,
-            },
+            WindowSpec::Sliding { duration_us: 10, hop_us: 5 },
             &[1, 7, 31],
             &[
                 (5, &[(&[1], 5)]),
@@ -250,30 +210,21 @@ mod tests {
         );
         // A hop beyond the duration leaves rows between windows out.
         check(
-            WindowSpec::Sliding {
-                duration_us: 5,
-                hop_us: 10,
-            },
+            WindowSpec::Sliding { duration_us: 5, hop_us: 10 },
             &[1, 7, 12, 18],
             &[(16, &[(&[1], 5), (&[12], 15)]), (i64::MAX, &[])],
         );
         check(
             WindowSpec::Tumbling { duration_us: 10 },
             &[i64::MIN, i64::MAX],
-            &[
-                (0, &[(&[i64::MIN], i64::MIN + 8)]),
-                (i64::MAX, &[(&[i64::MAX], i64::MAX)]),
-            ],
+            &[(0, &[(&[i64::MIN], i64::MIN + 8)]), (i64::MAX, &[(&[i64::MAX], i64::MAX)])],
         );
     }
 
     #[test]
     fn sessions_end_by_silence_or_length() {
         check(
-            WindowSpec::Session {
-                gap_us: 5,
-                max_duration_us: 12,
-            },
+            WindowSpec::Session { gap_us: 5, max_duration_us: 12 },
             &[0, 4, 9, 20, 24, 28, 31, 33],
             &[
                 (8, &[]),

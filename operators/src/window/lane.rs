@@ -75,13 +75,9 @@ impl Channels {
     /// [`Error::Configuration`] when there is none.
     pub fn new(names: &[String]) -> Result<Self> {
         if names.is_empty() {
-            return Err(Error::Configuration(
-                "declare at least one channel".to_owned(),
-            ));
+            return Err(Error::Configuration("declare at least one channel".to_owned()));
         }
-        Ok(Self {
-            names: names.to_vec(),
-        })
+        Ok(Self { names: names.to_vec() })
     }
 
     /// A batch's channel columns. Columns are found by place, which is what the reader's schema
@@ -129,8 +125,7 @@ impl Extract<f32> for Channels {
                 let out = block[channel..].iter_mut().step_by(width);
                 match selection {
                     None => {
-                        out.zip(&column[at..at + steps])
-                            .for_each(|(lane, value)| *lane = *value);
+                        out.zip(&column[at..at + steps]).for_each(|(lane, value)| *lane = *value);
                     }
                     Some(selection) => out
                         .zip(&selection[at..at + steps])
@@ -142,10 +137,7 @@ impl Extract<f32> for Channels {
     }
 
     fn ids(&self, rows: &RecordBatch, selection: Option<&[u32]>, ids: &mut Vec<u64>) -> Result<()> {
-        ids.resize(
-            ids.len() + selection.map_or(rows.num_rows(), <[u32]>::len),
-            0,
-        );
+        ids.resize(ids.len() + selection.map_or(rows.num_rows(), <[u32]>::len), 0);
         Ok(())
     }
 }

@@ -91,11 +91,7 @@ impl<L: Lane> Window<L> {
     pub fn new(spec: WindowSpec, extract: impl Extract<L> + 'static) -> Result<Self> {
         spec.validate()?;
         let (width, length) = (extract.width(), spec.length());
-        if width == 0
-            || width
-                .checked_mul(length.unwrap_or(1))
-                .is_none_or(|n| n > 1 << 24)
-        {
+        if width == 0 || width.checked_mul(length.unwrap_or(1)).is_none_or(|n| n > 1 << 24) {
             return Err(Error::Configuration(format!(
                 "window: {} rows of {width} values do not fit a batch: shorten the window",
                 length.unwrap_or(1)
@@ -129,10 +125,7 @@ impl<L: Lane> Window<L> {
         selection: Option<&[u32]>,
     ) -> Result<()> {
         let (entities, ts, offset) = (texts(rows, ENTITY_ID)?, times(rows, TS)?, offsets(rows)?);
-        let (mut lanes, mut ids) = (
-            std::mem::take(&mut self.lanes),
-            std::mem::take(&mut self.ids),
-        );
+        let (mut lanes, mut ids) = (std::mem::take(&mut self.lanes), std::mem::take(&mut self.ids));
         lanes.clear();
         ids.clear();
         self.extract.lanes(rows, selection, &mut lanes)?;
@@ -142,9 +135,7 @@ impl<L: Lane> Window<L> {
             return Err(self.out_of_contract(i64::MIN));
         }
         let mut last = 0;
-        let picked = selected(rows, selection)
-            .zip(lanes.chunks_exact(width))
-            .zip(&ids);
+        let picked = selected(rows, selection).zip(lanes.chunks_exact(width)).zip(&ids);
         for ((row, lanes), &id) in picked {
             let ts = ts[row];
             if ts < self.watermark.0 {
@@ -152,12 +143,7 @@ impl<L: Lane> Window<L> {
             }
             let slot = self.slot_after(last, entities.value(row));
             last = slot;
-            let key = Key {
-                ts,
-                partition: partition.0,
-                offset: offset.value(row),
-                id,
-            };
+            let key = Key { ts, partition: partition.0, offset: offset.value(row), id };
             self.entities[slot as usize].rows.push(key, lanes);
             let due = &mut self.due[slot as usize];
             *due = ts.min(*due);
@@ -198,10 +184,7 @@ impl<L: Lane> Window<L> {
     /// Rows kept: those not final yet, and those that a later window needs.
     #[must_use]
     pub fn pending_rows(&self) -> u64 {
-        self.entities
-            .iter()
-            .map(|entity| entity.rows.len() as u64)
-            .sum()
+        self.entities.iter().map(|entity| entity.rows.len() as u64).sum()
     }
 
     /// Entities seen so far.
@@ -216,9 +199,7 @@ impl<L: Lane> Window<L> {
         slot: usize,
         emit: &mut impl FnMut(RecordBatch) -> Result<()>,
     ) -> Result<()> {
-        let Entity {
-            name, rows, mark, ..
-        } = &mut self.entities[slot];
+        let Entity { name, rows, mark, .. } = &mut self.entities[slot];
         let limit = (self.watermark != Watermark::MAX).then_some(self.watermark.0);
         rows.settle(limit, &mut self.scratch, |key| {
             self.duplicates.push(Duplicate {
@@ -229,23 +210,17 @@ impl<L: Lane> Window<L> {
             });
         });
         let (output, mut result) = (&mut self.output, Ok(()));
-        let closes = close(
-            &self.spec,
-            mark,
-            rows,
-            self.watermark,
-            |rows, range, end| {
-                if result.is_ok() {
-                    result = output.push(name, rows, range, end).and_then(|()| {
-                        if output.is_full() {
-                            output.finish()?.map_or(Ok(()), &mut *emit)
-                        } else {
-                            Ok(())
-                        }
-                    });
-                }
-            },
-        );
+        let closes = close(&self.spec, mark, rows, self.watermark, |rows, range, end| {
+            if result.is_ok() {
+                result = output.push(name, rows, range, end).and_then(|()| {
+                    if output.is_full() {
+                        output.finish()?.map_or(Ok(()), &mut *emit)
+                    } else {
+                        Ok(())
+                    }
+                });
+            }
+        });
         let closes = closes.map_or(NEVER, |end| end.saturating_sub(1));
         self.due[slot] = rows.open_since().unwrap_or(NEVER).min(closes);
         result
@@ -262,11 +237,7 @@ impl<L: Lane> Window<L> {
             }
         }
         let all = self.watermark == Watermark::MAX;
-        let due = self
-            .due
-            .iter()
-            .enumerate()
-            .filter(|&(_, &due)| all || due < self.watermark.0);
+        let due = self.due.iter().enumerate().filter(|&(_, &due)| all || due < self.watermark.0);
         let mut due: Vec<u32> = due.map(|(slot, _)| slot as u32).collect();
         due.sort_unstable_by_key(|&slot| self.ranks[slot as usize]);
         due
@@ -277,11 +248,7 @@ impl<L: Lane> Window<L> {
     fn slot_after(&mut self, last: u32, name: &str) -> u32 {
         if let Some(before) = self.entities.get(last as usize) {
             let guess = before.follower;
-            if self
-                .entities
-                .get(guess as usize)
-                .is_some_and(|entity| &*entity.name == name)
-            {
+            if self.entities.get(guess as usize).is_some_and(|entity| &*entity.name == name) {
                 return guess;
             }
         }
@@ -292,9 +259,7 @@ impl<L: Lane> Window<L> {
 
     fn slot(&mut self, name: &str) -> u32 {
         let hash = hash(name.as_bytes());
-        let found = self
-            .slots
-            .find(hash, |&slot| *self.entities[slot as usize].name == *name);
+        let found = self.slots.find(hash, |&slot| *self.entities[slot as usize].name == *name);
         if let Some(&slot) = found {
             return slot;
         }
@@ -307,8 +272,7 @@ impl<L: Lane> Window<L> {
             follower: slot,
         });
         self.due.push(NEVER);
-        self.slots
-            .insert_unique(hash, slot, |&slot| self.entities[slot as usize].hash);
+        self.slots.insert_unique(hash, slot, |&slot| self.entities[slot as usize].hash);
         slot
     }
 

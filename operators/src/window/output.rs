@@ -57,13 +57,7 @@ impl<L: Lane> Output<L> {
         let mut fields = window_key_fields();
         fields.push(Field::new(WINDOW, column, false));
         let schema = Arc::new(Schema::new(fields));
-        Self {
-            width,
-            length,
-            schema,
-            item,
-            building: Building::new(),
-        }
+        Self { width, length, schema, item, building: Building::new() }
     }
 
     /// Appends a window: a range of an entity's final rows.
@@ -141,10 +135,7 @@ impl<L: Lane> Output<L> {
             Arc::new(UInt32Array::from(done.rows)),
             windows,
         ];
-        Ok(Some(RecordBatch::try_new(
-            Arc::clone(&self.schema),
-            columns,
-        )?))
+        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
     }
 }
 

@@ -44,14 +44,7 @@ const KEEP_ROWS: usize = 256;
 
 impl<L: Lane> Rows<L> {
     pub(super) fn new(width: usize) -> Self {
-        Self {
-            keys: Vec::new(),
-            lanes: Vec::new(),
-            width,
-            head: 0,
-            settled: 0,
-            sorted: 0,
-        }
+        Self { keys: Vec::new(), lanes: Vec::new(), width, head: 0, settled: 0, sorted: 0 }
     }
 
     /// Appends a row; it settles once the watermark has passed it.
@@ -99,15 +92,11 @@ impl<L: Lane> Rows<L> {
     ) {
         self.sort_open(scratch);
         let open = &self.keys[self.settled..];
-        let new = limit.map_or(open.len(), |limit| {
-            open.partition_point(|key| key.ts < limit)
-        });
+        let new = limit.map_or(open.len(), |limit| open.partition_point(|key| key.ts < limit));
         let (from, to) = (self.settled, self.settled + new);
         self.settled = to;
         // Equal times settle together, so a duplicate's original is always among the new rows.
-        let twice = self.keys[from..to]
-            .windows(2)
-            .any(|pair| pair[0].ts == pair[1].ts);
+        let twice = self.keys[from..to].windows(2).any(|pair| pair[0].ts == pair[1].ts);
         if twice {
             self.remove_duplicates(from, to, duplicate);
         }
@@ -136,10 +125,7 @@ impl<L: Lane> Rows<L> {
     /// All rows kept in order, with their lanes, and how many of them are final.
     pub(super) fn ordered(&self) -> (Vec<(Key, &[L])>, usize) {
         let rows = self.keys.iter().zip(self.lanes.chunks_exact(self.width));
-        let mut rows: Vec<_> = rows
-            .skip(self.head)
-            .map(|(key, lanes)| (*key, lanes))
-            .collect();
+        let mut rows: Vec<_> = rows.skip(self.head).map(|(key, lanes)| (*key, lanes)).collect();
         let settled = self.settled - self.head;
         rows[settled..].sort_by_key(|(key, _)| *key);
         (rows, settled)
@@ -161,17 +147,13 @@ impl<L: Lane> Rows<L> {
             self.settled + self.keys[self.settled..self.sorted].partition_point(|key| *key < first);
         self.sorted = len;
         scratch.keys.clear();
-        scratch
-            .keys
-            .extend(self.keys[from..].iter().copied().zip(0..));
+        scratch.keys.extend(self.keys[from..].iter().copied().zip(0..));
         // Almost always two runs or a few displaced rows, which the stable sort merges.
         scratch.keys.sort_by_key(|(key, _)| *key);
         let lanes = &mut self.lanes[from * self.width..];
         scratch.lanes.clear();
         scratch.lanes.extend_from_slice(lanes);
-        let places = self.keys[from..]
-            .iter_mut()
-            .zip(lanes.chunks_exact_mut(self.width));
+        let places = self.keys[from..].iter_mut().zip(lanes.chunks_exact_mut(self.width));
         for ((key, lanes), (sorted, at)) in places.zip(&scratch.keys) {
             *key = *sorted;
             let at = *at as usize * self.width;
@@ -192,8 +174,7 @@ impl<L: Lane> Rows<L> {
             }
             if seen.insert(key.id) {
                 self.keys[kept] = key;
-                self.lanes
-                    .copy_within(at * self.width..(at + 1) * self.width, kept * self.width);
+                self.lanes.copy_within(at * self.width..(at + 1) * self.width, kept * self.width);
                 kept += 1;
             } else {
                 duplicate(key);
@@ -211,24 +192,12 @@ mod tests {
     use super::*;
 
     fn key(ts: i64, partition: u32, offset: u64) -> Key {
-        Key {
-            ts,
-            partition,
-            offset,
-            id: 0,
-        }
+        Key { ts, partition, offset, id: 0 }
     }
 
     #[test]
     fn order_does_not_depend_on_arrival() {
-        let arrivals = [
-            (5, 0, 9),
-            (3, 1, 0),
-            (4, 0, 2),
-            (3, 0, 7),
-            (9, 0, 1),
-            (8, 0, 0),
-        ];
+        let arrivals = [(5, 0, 9), (3, 1, 0), (4, 0, 2), (3, 0, 7), (9, 0, 1), (8, 0, 0)];
         let mut rows = Rows::new(2);
         for (ts, partition, offset) in arrivals {
             rows.push(key(ts, partition, offset), &[ts as f32, offset as f32]);
@@ -242,9 +211,7 @@ mod tests {
         rows.forget(2);
         rows.push(key(7, 0, 3), &[7.0, 3.0]);
         assert_eq!(rows.open_since(), Some(7));
-        rows.settle(None, &mut Scratch::default(), |_| {
-            unreachable!("no more duplicates")
-        });
+        rows.settle(None, &mut Scratch::default(), |_| unreachable!("no more duplicates"));
         assert_eq!(rows.lanes(0..4), [5.0, 9.0, 7.0, 3.0, 8.0, 0.0, 9.0, 1.0]);
     }
 
@@ -252,20 +219,10 @@ mod tests {
     fn rows_of_one_instant_are_told_apart_by_id() {
         let mut rows = Rows::new(1);
         for (offset, id) in [(0, 7), (1, 8), (2, 7), (3, 9)] {
-            rows.push(
-                Key {
-                    ts: 1,
-                    partition: 0,
-                    offset,
-                    id,
-                },
-                &[offset],
-            );
+            rows.push(Key { ts: 1, partition: 0, offset, id }, &[offset]);
         }
         let mut duplicates = Vec::new();
-        rows.settle(Some(2), &mut Scratch::default(), |key| {
-            duplicates.push(key.offset)
-        });
+        rows.settle(Some(2), &mut Scratch::default(), |key| duplicates.push(key.offset));
         assert_eq!(duplicates, [2]);
         assert_eq!(rows.lanes(0..3), [0_u64, 1, 3]);
     }

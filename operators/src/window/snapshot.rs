@@ -29,12 +29,7 @@ const FORMAT: &str = "format";
 impl<L: Lane> Window<L> {
     /// What a snapshot must have been taken with to be taken up here.
     fn format(&self) -> String {
-        format!(
-            "1 {:?} {:?} x {}",
-            self.spec,
-            L::Arrow::DATA_TYPE,
-            self.extract.width()
-        )
+        format!("1 {:?} {:?} x {}", self.spec, L::Arrow::DATA_TYPE, self.extract.width())
     }
 }
 
@@ -67,16 +62,10 @@ impl<L: Lane> Snapshot for Window<L> {
         let marks = entities.iter().map(|entity| entity.mark);
         let columns: Vec<(&str, ArrayRef)> = vec![
             (ENTITY_ID, Arc::new(StringArray::from_iter_values(names))),
-            (
-                "watermark",
-                Arc::new(Int64Array::from_value(self.watermark.0, entities.len())),
-            ),
+            ("watermark", Arc::new(Int64Array::from_value(self.watermark.0, entities.len()))),
             ("mark", Arc::new(Int64Array::from_iter_values(marks))),
             ("settled", Arc::new(UInt64Array::from(settled))),
-            (
-                "ts",
-                list::<Int64Type>(&counts, 1, keys.iter().map(|key| key.ts).collect())?,
-            ),
+            ("ts", list::<Int64Type>(&counts, 1, keys.iter().map(|key| key.ts).collect())?),
             (
                 "partition",
                 list::<UInt32Type>(&counts, 1, keys.iter().map(|key| key.partition).collect())?,
@@ -85,10 +74,7 @@ impl<L: Lane> Snapshot for Window<L> {
                 "offset",
                 list::<UInt64Type>(&counts, 1, keys.iter().map(|key| key.offset).collect())?,
             ),
-            (
-                "id",
-                list::<UInt64Type>(&counts, 1, keys.iter().map(|key| key.id).collect())?,
-            ),
+            ("id", list::<UInt64Type>(&counts, 1, keys.iter().map(|key| key.id).collect())?),
             ("lanes", list::<L::Arrow>(&counts, width, lanes)?),
         ];
         let fields: Vec<Field> = columns
@@ -102,17 +88,8 @@ impl<L: Lane> Snapshot for Window<L> {
     }
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
-        let refuse = |reason: String| {
-            Err(Error::Snapshot {
-                operator: OPERATOR,
-                reason,
-            })
-        };
-        let found = state
-            .schema_ref()
-            .metadata()
-            .get(FORMAT)
-            .map_or("none", String::as_str);
+        let refuse = |reason: String| Err(Error::Snapshot { operator: OPERATOR, reason });
+        let found = state.schema_ref().metadata().get(FORMAT).map_or("none", String::as_str);
         if found != self.format() {
             return refuse(format!("written as {found}, wanted {}", self.format()));
         }
@@ -126,13 +103,7 @@ impl<L: Lane> Snapshot for Window<L> {
         let (ids, _) = lists::<UInt64Type>(state, "id")?;
         let (lanes, _) = lists::<L::Arrow>(state, "lanes")?;
         let width = self.extract.width();
-        if [
-            partitions.len(),
-            offsets.len(),
-            ids.len(),
-            lanes.len() / width,
-        ] != [ts.len(); 4]
-        {
+        if [partitions.len(), offsets.len(), ids.len(), lanes.len() / width] != [ts.len(); 4] {
             return refuse("its columns differ in length".to_owned());
         }
         for row in 0..state.num_rows() {
@@ -145,12 +116,8 @@ impl<L: Lane> Snapshot for Window<L> {
             entity.mark = marks[row];
             let (from, to) = (bounds[row] as usize, bounds[row + 1] as usize);
             for at in from..to {
-                let key = Key {
-                    ts: ts[at],
-                    partition: partitions[at],
-                    offset: offsets[at],
-                    id: ids[at],
-                };
+                let key =
+                    Key { ts: ts[at], partition: partitions[at], offset: offsets[at], id: ids[at] };
                 entity.rows.push(key, &lanes[at * width..(at + 1) * width]);
             }
             entity.rows.restore_settled(settled[row] as usize);
@@ -169,12 +136,7 @@ fn list<T: ArrowPrimitiveType>(
     let item = Arc::new(Field::new("item", T::DATA_TYPE, false));
     let bounds = OffsetBuffer::from_lengths(counts.iter().map(|count| count * width));
     let values = PrimitiveArray::<T>::new(values.into(), None);
-    Ok(Arc::new(ListArray::try_new(
-        item,
-        bounds,
-        Arc::new(values),
-        None,
-    )?))
+    Ok(Arc::new(ListArray::try_new(item, bounds, Arc::new(values), None)?))
 }
 
 fn primitive<'a, T: ArrowPrimitiveType>(

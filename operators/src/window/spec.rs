@@ -66,10 +66,7 @@ impl WindowSpec {
                     return refuse("window: duration_us must be positive".to_owned());
                 }
             }
-            Self::Sliding {
-                duration_us,
-                hop_us,
-            } => {
+            Self::Sliding { duration_us, hop_us } => {
                 if duration_us <= 0 || hop_us <= 0 {
                     return refuse("window: duration_us and hop_us must be positive".to_owned());
                 }
@@ -80,10 +77,7 @@ impl WindowSpec {
                     ));
                 }
             }
-            Self::Session {
-                gap_us,
-                max_duration_us,
-            } => {
+            Self::Session { gap_us, max_duration_us } => {
                 if gap_us <= 0 || max_duration_us <= 0 {
                     return refuse(
                         "window: gap_us and max_duration_us must be positive".to_owned(),
@@ -123,41 +117,11 @@ mod tests {
         check(WindowSpec::Count { length: 30, hop: 5 }, None);
         check(WindowSpec::Count { length: 3, hop: 7 }, None);
         check(WindowSpec::Count { length: 0, hop: 5 }, Some("length"));
-        check(
-            WindowSpec::Count {
-                length: 5_000,
-                hop: 1,
-            },
-            Some("hop"),
-        );
+        check(WindowSpec::Count { length: 5_000, hop: 1 }, Some("hop"));
         check(WindowSpec::Tumbling { duration_us: 0 }, Some("duration_us"));
-        check(
-            WindowSpec::Sliding {
-                duration_us: 10,
-                hop_us: -1,
-            },
-            Some("hop_us"),
-        );
-        check(
-            WindowSpec::Sliding {
-                duration_us: i64::MAX,
-                hop_us: 1,
-            },
-            Some("hop_us"),
-        );
-        check(
-            WindowSpec::Sliding {
-                duration_us: 10,
-                hop_us: 20,
-            },
-            None,
-        );
-        check(
-            WindowSpec::Session {
-                gap_us: 1,
-                max_duration_us: 0,
-            },
-            Some("max_duration_us"),
-        );
+        check(WindowSpec::Sliding { duration_us: 10, hop_us: -1 }, Some("hop_us"));
+        check(WindowSpec::Sliding { duration_us: i64::MAX, hop_us: 1 }, Some("hop_us"));
+        check(WindowSpec::Sliding { duration_us: 10, hop_us: 20 }, None);
+        check(WindowSpec::Session { gap_us: 1, max_duration_us: 0 }, Some("max_duration_us"));
     }
 }
