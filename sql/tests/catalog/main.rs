@@ -1,5 +1,7 @@
 //! The catalog's promises, on every store that can keep them, and on one that fails.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may stop there")]
+
 mod corrupt;
 mod faulty;
 mod fence;
