@@ -1,10 +1,18 @@
 //! Readers of real formats, seeded simulators with ground truth, and splits.
 //!
 //! - [`read`]: files in their original formats to the schemas of `operators`, bounded in memory
+//! - [`simulate`]: seeded streams that say what was put into them
+//! - [`catalogue`]: public data sets, fetched from their original addresses
+//! - [`describe()`]: rows, entities, times and channels of a file or directory
 
+pub mod catalogue;
+mod describe;
 mod error;
+mod file;
 pub mod read;
+pub mod simulate;
 
+pub use describe::{ChannelSummary, Description, describe, matching};
 pub use error::{Error, Result};
 pub use read::{
     Channel, Channels, Encoding, Format, LongMapping, ReadBatch, Reader, Reject, StreamKind,

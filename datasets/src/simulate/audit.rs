@@ -1,0 +1,318 @@
+//! Audit events of ordinary principals, and one stolen credential.
+//!
+//! Every principal has its region, agent, address, working hours and a handful of operations it
+//! keeps to; one call in a hundred fails. The thief uses one principal's key for an hour from
+//! another region, agent and address: first enumerating, mostly denied, then reading what it found.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::rng::Rng;
+use super::{Output, at_least, rfc3339, start_seconds};
+use crate::{Error, Result};
+
+const DAY: i64 = 86_400;
+const ACCOUNT: &str = "123456789012";
+
+/// Sizes and shape of the simulated audit log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Days, one file each; default 14.
+    pub days: u32,
+    /// Principals; default 12.
+    pub principals: u32,
+    /// Events of a principal on a working day, about; default 80.
+    pub events_per_day: u32,
+    /// First day, RFC 3339.
+    pub start: String,
+    /// Events of the thief; default 90.
+    pub theft_events: u32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            days: 14,
+            principals: 12,
+            events_per_day: 80,
+            start: "2025-01-01T00:00:00Z".to_owned(),
+            theft_events: 90,
+        }
+    }
+}
+
+impl AuditConfig {
+    /// Events that will be written.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        [self.days, self.principals, self.events_per_day].map(u64::from).iter().product::<u64>()
+            + u64::from(self.theft_events)
+    }
+
+    fn validate(&self) -> Result<()> {
+        at_least("days", self.days.into(), 4)?;
+        at_least("principals", self.principals.into(), 1)?;
+        at_least("events_per_day", self.events_per_day.into(), 1)?;
+        if self.theft_events > 3600 {
+            return Err(Error::Configuration("theft_events must be at most 3600".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The stolen credential.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TheftTruth {
+    /// Whose key: the stream's `entity_id`.
+    pub principal: String,
+    /// The thief's first call, RFC 3339.
+    pub start: String,
+    /// The last.
+    pub end: String,
+    /// A region the principal never used.
+    pub region: String,
+    /// An agent it never used.
+    pub user_agent: String,
+    /// An address it never used.
+    pub source_ip: String,
+    /// The thief's events.
+    pub events: u32,
+    /// Of them, those that failed.
+    pub errors: u32,
+}
+
+const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
+const AGENTS: [&str; 4] = [
+    "console.amazonaws.com",
+    "aws-cli/2.15.30 Python/3.11.8 Linux/6.5 exe/x86_64",
+    "Boto3/1.34.69 md/Botocore#1.34.69 ua/2.0 os/linux",
+    "APN/1.0 HashiCorp/1.0 Terraform/1.7.5 terraform-provider-aws/5.42.0",
+];
+/// Service, operation, whether it only reads.
+const ORDINARY: [(&str, &str, bool); 16] = [
+    ("s3", "GetObject", true),
+    ("s3", "PutObject", false),
+    ("s3", "ListObjects", true),
+    ("ec2", "DescribeInstances", true),
+    ("ec2", "DescribeVolumes", true),
+    ("ec2", "StartInstances", false),
+    ("ec2", "StopInstances", false),
+    ("lambda", "Invoke", false),
+    ("lambda", "GetFunction20150331v2", true),
+    ("dynamodb", "DescribeTable", true),
+    ("rds", "DescribeDBInstances", true),
+    ("logs", "DescribeLogGroups", true),
+    ("monitoring", "GetMetricData", true),
+    ("sts", "AssumeRole", true),
+    ("kms", "Decrypt", true),
+    ("cloudformation", "DescribeStacks", true),
+];
+const ENUMERATION: [(&str, &str); 10] = [
+    ("sts", "GetCallerIdentity"),
+    ("iam", "ListUsers"),
+    ("iam", "ListRoles"),
+    ("iam", "ListAttachedUserPolicies"),
+    ("s3", "ListBuckets"),
+    ("ec2", "DescribeInstances"),
+    ("secretsmanager", "ListSecrets"),
+    ("ssm", "DescribeParameters"),
+    ("organizations", "DescribeOrganization"),
+    ("ec2", "DescribeSecurityGroups"),
+];
+const LOOTING: [(&str, &str); 3] =
+    [("s3", "GetObject"), ("secretsmanager", "GetSecretValue"), ("ssm", "GetParameters")];
+
+/// One caller's habits.
+struct Principal {
+    name: String,
+    region: &'static str,
+    agent: &'static str,
+    address: String,
+    /// Hour the working day begins, UTC.
+    hour: i64,
+    /// Indices into [`ORDINARY`].
+    operations: Vec<usize>,
+}
+
+/// One call.
+struct Call<'a> {
+    time: i64,
+    principal: &'a str,
+    region: &'a str,
+    agent: &'a str,
+    address: &'a str,
+    service: &'a str,
+    operation: &'a str,
+    read_only: bool,
+    error: Option<&'static str>,
+}
+
+pub(super) fn write(config: &AuditConfig, seed: u64, out: &mut Output<'_>) -> Result<TheftTruth> {
+    config.validate()?;
+    let start = start_seconds(&config.start)?.div_euclid(DAY) * DAY;
+    let principals: Vec<Principal> =
+        (0..config.principals).map(|number| principal(seed, number)).collect();
+    let mut rng = Rng::of(seed, &[3, 0]);
+    let victim = rng.below(principals.len());
+    // In the last quarter, so that there is a history to differ from.
+    let theft_day = config.days - 1 - rng.below((config.days / 4).max(1) as usize) as u32;
+    let theft_start = start + i64::from(theft_day) * DAY + 3600 * (2 + rng.below(20) as i64);
+    let mut truth = None;
+    for day in 0..config.days {
+        let midnight = start + i64::from(day) * DAY;
+        let mut events = Vec::new();
+        for (number, principal) in principals.iter().enumerate() {
+            let mut rng = Rng::of(seed, &[3, 2, number as u64, day.into()]);
+            for _ in 0..config.events_per_day {
+                events.push(ordinary(principal, midnight, &mut rng));
+            }
+        }
+        if day == theft_day {
+            truth = Some(theft(config, seed, &principals[victim], theft_start, &mut events));
+        }
+        events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let date = &rfc3339(midnight)[..10];
+        let file = out.create(format!("audit/{ACCOUNT}_CloudTrail_{date}.json.gz"))?;
+        let mut gzip = GzEncoder::new(file, Compression::fast());
+        let written = write_records(&mut gzip, &events).and_then(|()| gzip.try_finish());
+        written.map_err(|error| gzip.get_ref().failed(error))?;
+        gzip.finish()
+            .map_err(|source| Error::Write { path: out.dir.to_owned(), source })?
+            .finish()?;
+        out.wrote(events.len() as u64);
+    }
+    truth.ok_or_else(|| Error::Configuration("no day is left for the theft".to_owned()))
+}
+
+fn write_records(out: &mut impl Write, events: &[(i64, String)]) -> std::io::Result<()> {
+    out.write_all(b"{\"Records\":[")?;
+    for (index, (_, event)) in events.iter().enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        out.write_all(event.as_bytes())?;
+    }
+    out.write_all(b"]}\n")
+}
+
+fn principal(seed: u64, number: u32) -> Principal {
+    let mut rng = Rng::of(seed, &[3, 1, number.into()]);
+    let count = 4 + rng.below(4);
+    Principal {
+        name: format!("user-{:03}", number + 1),
+        region: *rng.pick(&REGIONS),
+        agent: *rng.pick(&AGENTS),
+        address: format!("198.51.100.{}", 1 + number % 250),
+        hour: 6 + rng.below(6) as i64,
+        operations: (0..count).map(|_| rng.below(ORDINARY.len())).collect(),
+    }
+}
+
+fn ordinary(principal: &Principal, midnight: i64, rng: &mut Rng) -> (i64, String) {
+    // The sum of two uniforms: most calls in the middle of a nine-hour day.
+    let into_day = (rng.uniform() + rng.uniform()) / 2.0 * 9.0 * 3600.0;
+    let (service, operation, read_only) = ORDINARY[*rng.pick(&principal.operations)];
+    let call = Call {
+        time: midnight + principal.hour * 3600 + into_day as i64,
+        principal: &principal.name,
+        region: principal.region,
+        agent: principal.agent,
+        address: &principal.address,
+        service,
+        operation,
+        read_only,
+        error: rng.chance(0.01).then_some("ThrottlingException"),
+    };
+    (call.time, call.event(rng))
+}
+
+fn theft(
+    config: &AuditConfig,
+    seed: u64,
+    victim: &Principal,
+    start: i64,
+    events: &mut Vec<(i64, String)>,
+) -> TheftTruth {
+    let mut rng = Rng::of(seed, &[3, 3]);
+    let mut truth = TheftTruth {
+        principal: arn(&victim.name),
+        start: rfc3339(start),
+        end: rfc3339(start),
+        region: "ap-southeast-3".to_owned(),
+        user_agent: "python-requests/2.31.0".to_owned(),
+        source_ip: "203.0.113.77".to_owned(),
+        events: config.theft_events,
+        errors: 0,
+    };
+    for number in 0..config.theft_events {
+        let enumerating = number * 3 < config.theft_events * 2;
+        let (service, operation) =
+            if enumerating { *rng.pick(&ENUMERATION) } else { *rng.pick(&LOOTING) };
+        let error = (enumerating && rng.chance(0.6)).then_some("AccessDenied");
+        let call = Call {
+            time: start + 3600 * i64::from(number) / i64::from(config.theft_events.max(1)),
+            principal: &victim.name,
+            region: &truth.region,
+            agent: &truth.user_agent,
+            address: &truth.source_ip,
+            service,
+            operation,
+            read_only: true,
+            error,
+        };
+        let event = (call.time, call.event(&mut rng));
+        truth.end = rfc3339(event.0);
+        truth.errors += u32::from(error.is_some());
+        events.push(event);
+    }
+    truth
+}
+
+fn arn(user: &str) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:user/{user}")
+}
+
+impl Call<'_> {
+    fn event(&self, rng: &mut Rng) -> String {
+        let (high, low) = (rng.next(), rng.next());
+        let mut event = json!({
+            "eventVersion": "1.09",
+            "userIdentity": {
+                "type": "IAMUser",
+                "principalId": format!("AIDA{}", self.principal.to_uppercase()),
+                "arn": arn(self.principal),
+                "accountId": ACCOUNT,
+                "userName": self.principal,
+            },
+            "eventTime": rfc3339(self.time),
+            "eventSource": format!("{}.amazonaws.com", self.service),
+            "eventName": self.operation,
+            "awsRegion": self.region,
+            "sourceIPAddress": self.address,
+            "userAgent": self.agent,
+            "eventID": format!(
+                "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xfff,
+                low >> 48 & 0xfff,
+                low & 0xffff_ffff_ffff
+            ),
+            "readOnly": self.read_only,
+            "eventType": "AwsApiCall",
+            "managementEvent": true,
+            "recipientAccountId": ACCOUNT,
+            "eventCategory": "Management",
+        });
+        if let Some(error) = self.error {
+            event["errorCode"] = error.into();
+            event["errorMessage"] = "the simulated service said no".into();
+        }
+        event.to_string()
+    }
+}

@@ -1,0 +1,86 @@
+//! A small generator of our own, so that a seed means the same data for ever.
+//!
+//! SplitMix64: Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, OOPSLA
+//! 2014. Only integer and IEEE basic operations are used, so every machine gives the same bits.
+
+/// A stream of pseudo-random numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Rng {
+    state: u64,
+}
+
+impl Rng {
+    /// The stream of one thing: its numbers do not depend on how many other things there are.
+    pub(crate) fn of(seed: u64, path: &[u64]) -> Self {
+        let mut rng = Self { state: seed };
+        for step in path {
+            rng.state = rng.next() ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        rng.next();
+        rng
+    }
+
+    /// 64 random bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in `0..1`.
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Uniform in `from..to`.
+    pub(crate) fn between(&mut self, from: f64, to: f64) -> f64 {
+        from + (to - from) * self.uniform()
+    }
+
+    /// Uniform in `0..count`; `count` must not be 0.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        // The bias is below count / 2^64.
+        ((u128::from(self.next()) * count as u128) >> 64) as usize
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        self.uniform() < probability
+    }
+
+    /// Near normal, mean 0, standard deviation 1: the sum of twelve uniforms less 6, which needs
+    /// no transcendental function; it never leaves ±6.
+    pub(crate) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+
+    /// One of the items; there must be one.
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_splitmix64() {
+        // The reference implementation's first numbers from state 0.
+        let mut rng = Rng { state: 0 };
+        let found: Vec<u64> = (0..3).map(|_| rng.next()).collect();
+        let expected = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn moments() {
+        let mut rng = Rng::of(1, &[2, 3]);
+        let values: Vec<f64> = (0..100_000).map(|_| rng.normal()).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+}
