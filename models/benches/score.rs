@@ -3,7 +3,11 @@
 //! `cargo bench -p cloudops-models --bench score -- model.onnx STEPS CHANNELS [more models ...]`;
 //! without arguments, the small model of the tests. One thread; each figure is the best of several
 //! passes, taken in turn so that a noisy machine disturbs all alike.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and may stop at anything")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and may stop at anything"
+)]
 
 use arrow::array::RecordBatch;
 use cloudops_models::runtime;
@@ -17,7 +21,9 @@ const PASSES: usize = 5;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let version = runtime::init(None).unwrap().version;
-    println!("onnx runtime {version}, {ROWS} windows, best of {PASSES}, CPU µs a window, one thread");
+    println!(
+        "onnx runtime {version}, {ROWS} windows, best of {PASSES}, CPU µs a window, one thread"
+    );
     if arguments.is_empty() {
         compare("small", SMALL, 12, 5);
     }

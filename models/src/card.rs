@@ -88,7 +88,9 @@ impl ModelCard {
     /// The pass with the least held-out loss, the earliest of equals; `None` without a curve.
     #[must_use]
     pub fn best_pass(&self) -> Option<&CurvePoint> {
-        self.curve.iter().reduce(|best, point| if point.holdout < best.holdout { point } else { best })
+        self.curve
+            .iter()
+            .reduce(|best, point| if point.holdout < best.holdout { point } else { best })
     }
 
     /// The card as Markdown. It shows `card.svg` where there is a training curve.

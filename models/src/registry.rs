@@ -25,10 +25,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::card::ModelCard;
+use crate::onnx::metadata;
 use crate::scorer::{
     InputShapes, Invariance, OrtScorer, OutputNames, Scheme, ScorerOptions, invariance,
 };
-use crate::onnx::metadata;
 use crate::{Error, Result};
 
 /// Windows a model is tried on at registration.
@@ -136,7 +136,13 @@ impl Registry {
     /// [`Error::Configuration`] for a name or member that cannot be a file's; [`Error::Model`] when
     /// the file does not fit `info`, or the version exists and is damaged; [`Error::Runtime`],
     /// [`Error::File`].
-    pub fn register(&self, name: &str, onnx: &[u8], info: ModelInfo, extra: Value) -> Result<ModelId> {
+    pub fn register(
+        &self,
+        name: &str,
+        onnx: &[u8],
+        info: ModelInfo,
+        extra: Value,
+    ) -> Result<ModelId> {
         self.register_with(name, onnx, info, &extra, None)
     }
 
@@ -319,7 +325,10 @@ impl Registry {
                 checks.push(check("batch invariance", batch_invariance(&entry, &now)));
                 let difference = format!("{:.1e} relative at most", now.rewrite_difference);
                 let same = now.rewrite == entry.rewrite;
-                checks.push(check("rewritten graph", if same { Ok(difference) } else { Err(difference) }));
+                checks.push(check(
+                    "rewritten graph",
+                    if same { Ok(difference) } else { Err(difference) },
+                ));
             }
         }
         Ok(checks)
@@ -428,7 +437,10 @@ fn metadata(entry: &Entry, id: &ModelId) -> std::result::Result<String, String> 
     }
     for (what, values) in [("mean", &info.channel_mean), ("std", &info.channel_std)] {
         if !values.is_empty() && values.len() != channels {
-            return Err(format!("{} values of channel_{what} for {channels} channels", values.len()));
+            return Err(format!(
+                "{} values of channel_{what} for {channels} channels",
+                values.len()
+            ));
         }
     }
     Ok(format!("{} steps, {channels} channels, {} quantiles", info.steps, quantiles.len()))

@@ -255,8 +255,7 @@ impl OrtScorer {
         let selector = outputs
             .iter()
             .fold(OutputSelector::no_default(), |selector, (_, name)| selector.with(name));
-        let selected =
-            RunOptions::new().map_err(|error| Error::Runtime(error.to_string()))?;
+        let selected = RunOptions::new().map_err(|error| Error::Runtime(error.to_string()))?;
         // A fixed batch size leaves only full tiles of it.
         let scheme = match (options.scheme, fixed_batch) {
             (Scheme::Tiles, Some(_)) => Scheme::FullTiles,
@@ -269,17 +268,7 @@ impl OrtScorer {
             (_, Scheme::FullTiles | Scheme::Rows) => invariance::FULL_TILE,
         };
         let selected = selected.with_outputs(selector);
-        Ok(Self {
-            session,
-            selected,
-            info,
-            inputs,
-            outputs,
-            scheme,
-            tile,
-            fixed_batch,
-            rewritten,
-        })
+        Ok(Self { session, selected, info, inputs, outputs, scheme, tile, fixed_batch, rewritten })
     }
 
     /// A scorer of a model file that describes itself: one of our own (see [`crate::onnx`]).
@@ -393,7 +382,13 @@ impl OrtScorer {
     }
 
     /// Runs one tile of `rows` rows and appends the first `keep` of its results.
-    fn run(&mut self, parts: &[&[f32]], rows: usize, keep: usize, scores: &mut Scores) -> Result<()> {
+    fn run(
+        &mut self,
+        parts: &[&[f32]],
+        rows: usize,
+        keep: usize,
+        scores: &mut Scores,
+    ) -> Result<()> {
         let failed = |error: String| {
             Error::Operator(cloudops_operators::Error::Model {
                 model: self.info.id.to_string(),
@@ -499,7 +494,9 @@ impl Probe {
             (outlet.name().to_owned(), dims)
         };
         let inputs: Vec<(String, Vec<i64>)> = (session.inputs().iter().map(describe))
-            .map(|(name, dims)| Ok((name.clone(), dims.ok_or(format!("input `{name}` is no tensor"))?)))
+            .map(|(name, dims)| {
+                Ok((name.clone(), dims.ok_or(format!("input `{name}` is no tensor"))?))
+            })
             .collect::<std::result::Result<_, String>>()?;
         let all = session.outputs().iter().map(describe);
         let mut shapes: rewrite::Shapes =
@@ -546,7 +543,9 @@ fn session_for(
     if let Some(better) = better {
         match session(&better, GraphOptimizationLevel::All) {
             Ok(session) => return Ok((session, true)),
-            Err(error) => tracing::warn!(%error, "a rewritten graph was refused; using it as it is"),
+            Err(error) => {
+                tracing::warn!(%error, "a rewritten graph was refused; using it as it is")
+            }
         }
     }
     Ok((session(onnx, GraphOptimizationLevel::All)?, false))
@@ -577,10 +576,7 @@ fn inputs(info: &ModelInfo, probe: &Probe) -> std::result::Result<Inputs, String
                     .into_iter()
                     .find(|wanted| fits(wanted))
                     .ok_or_else(|| {
-                        format!(
-                            "input `{WINDOW}` is {dims:?}, not [n, {}, {channels}]",
-                            info.steps
-                        )
+                        format!("input `{WINDOW}` is {dims:?}, not [n, {}, {channels}]", info.steps)
                     })?,
             ),
             FEATURES => match rest {

@@ -1,6 +1,8 @@
 //! A brought model in ONNX Runtime, against values that Python's onnxruntime gave
 //! (`golden/scorer.py`), and the law that a row's bits are its own.
 
+#![allow(clippy::unwrap_used, reason = "a step that fails, fails the test")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -74,7 +74,10 @@ fn model(out: &mut Text, card: &ModelCard) {
     out.section("Model");
     let mut rows = vec![
         vec!["architecture".into(), card.architecture.clone()],
-        vec!["input".into(), format!("{} × {}", shape(card), plural(info.channels.len(), "channel"))],
+        vec![
+            "input".into(),
+            format!("{} × {}", shape(card), plural(info.channels.len(), "channel")),
+        ],
         vec!["latent dimensions".into(), info.latents.to_string()],
     ];
     if let Some(parameters) = card.parameters {
@@ -151,9 +154,11 @@ fn curve(out: &mut Text, card: &ModelCard) {
     // At most a dozen rows, evenly, and always the last and the best.
     let every = card.curve.len().div_ceil(10);
     let last = card.curve.len() - 1;
-    let shown = card.curve.iter().enumerate().filter(|(at, point)| {
-        at % every == 0 || *at == last || point.epoch == best.epoch
-    });
+    let shown = card
+        .curve
+        .iter()
+        .enumerate()
+        .filter(|(at, point)| at % every == 0 || *at == last || point.epoch == best.epoch);
     out.table(
         &["pass", "training loss", "held-out loss"],
         shown.map(|(_, point)| {
@@ -202,7 +207,9 @@ fn batches(out: &mut Text, card: &ModelCard) {
     }
     out.line(match found.scheme {
         Scheme::Tiles => "\nIt is scored in tiles of any size.",
-        Scheme::FullTiles => "\nIt is scored in full tiles of one size, in which its bits do not vary.",
+        Scheme::FullTiles => {
+            "\nIt is scored in full tiles of one size, in which its bits do not vary."
+        }
         Scheme::Rows => "\nIt is scored one window at a time, which is slow.",
     });
 }
@@ -241,7 +248,9 @@ fn use_and_limits(out: &mut Text, card: &ModelCard) {
             "- What it has not seen it calls strange: a new mode of operation scores high although \
              nothing is broken.",
         );
-        out.line("- If the data it was learned from held faults, it takes such faults for healthy.");
+        out.line(
+            "- If the data it was learned from held faults, it takes such faults for healthy.",
+        );
     }
     if info.weights.is_none() {
         out.line("- Its score is taken as it comes: its parts are unknown, so it is not explained by them.");
@@ -331,9 +340,13 @@ mod tests {
 
     #[test]
     fn numbers_keep_four_digits() {
-        for (value, expected) in
-            [(0.012345, "0.01235"), (1234.5, "1235"), (1.0, "1"), (2.5e-7, "2.500e-7"), (-3.14159, "-3.142")]
-        {
+        for (value, expected) in [
+            (0.012345, "0.01235"),
+            (1234.5, "1235"),
+            (1.0, "1"),
+            (2.5e-7, "2.500e-7"),
+            (-3.14159, "-3.142"),
+        ] {
             assert_eq!(number(value), expected);
         }
     }

@@ -34,27 +34,36 @@ pub(super) fn curve(points: &[CurvePoint]) -> Option<String> {
     for line in 0..=lines {
         let value = low + step * f64::from(line);
         let at = y(value);
-        add(&mut svg, format_args!(
-            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\n\
+        add(
+            &mut svg,
+            format_args!(
+                "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\n\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555555\">{}</text>\n",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            at + 4.0,
-            label(value, step),
-        ));
+                WIDTH - RIGHT,
+                LEFT - 6.0,
+                at + 4.0,
+                label(value, step),
+            ),
+        );
     }
     for epoch in [first.epoch, last.epoch] {
-        add(&mut svg, format_args!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">{epoch}</text>\n",
-            x(epoch),
-            HEIGHT - BOTTOM + 16.0,
-        ));
+        add(
+            &mut svg,
+            format_args!(
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">{epoch}</text>\n",
+                x(epoch),
+                HEIGHT - BOTTOM + 16.0,
+            ),
+        );
     }
-    add(&mut svg, format_args!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">pass</text>\n",
-        (LEFT + WIDTH - RIGHT) / 2.0,
-        HEIGHT - 8.0,
-    ));
+    add(
+        &mut svg,
+        format_args!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">pass</text>\n",
+            (LEFT + WIDTH - RIGHT) / 2.0,
+            HEIGHT - 8.0,
+        ),
+    );
     let ends = [y(last.train), y(last.holdout)];
     for (at, (name, colour)) in SERIES.into_iter().enumerate() {
         let of = |point: &CurvePoint| if at == 0 { point.train } else { point.holdout };
@@ -68,13 +77,16 @@ pub(super) fn curve(points: &[CurvePoint]) -> Option<String> {
         } else {
             0.0
         };
-        add(&mut svg, format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
+        add(
+            &mut svg,
+            format_args!(
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
              <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>\n",
-            path.join(" "),
-            WIDTH - RIGHT + 6.0,
-            ends[at] + 4.0 + apart,
-        ));
+                path.join(" "),
+                WIDTH - RIGHT + 6.0,
+                ends[at] + 4.0 + apart,
+            ),
+        );
     }
     svg.push_str("</svg>\n");
     Some(svg)

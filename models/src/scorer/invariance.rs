@@ -157,9 +157,8 @@ fn count(varying: &mut Vec<(String, usize)>, found: &Scores, reference: &Scores)
     let rows = reference.score.len().max(1);
     for ((name, a), (_, b)) in parts(found).into_iter().zip(parts(reference)) {
         let width = (b.len() / rows).max(1);
-        let differ = |(a, b): &(&[f32], &[f32])| {
-            a.iter().zip(*b).any(|(a, b)| a.to_bits() != b.to_bits())
-        };
+        let differ =
+            |(a, b): &(&[f32], &[f32])| a.iter().zip(*b).any(|(a, b)| a.to_bits() != b.to_bits());
         let rows = a.chunks(width).zip(b.chunks(width)).filter(differ).count();
         if rows > 0 {
             match varying.iter_mut().find(|(known, _)| known == name) {
@@ -200,7 +199,8 @@ pub(super) fn sample(info: &ModelInfo, shapes: InputShapes, rows: usize) -> Resu
         let Some(width) = width else { continue };
         let channels = info.channels.len().clamp(1, width);
         let (mean, std) = (&info.channel_mean, &info.channel_std);
-        let known = width.is_multiple_of(channels) && mean.len() == channels && std.len() == channels;
+        let known =
+            width.is_multiple_of(channels) && mean.len() == channels && std.len() == channels;
         let mut values = Vec::with_capacity(rows * width);
         for _ in 0..rows {
             let mut walk = vec![0.0_f32; channels];

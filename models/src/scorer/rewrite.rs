@@ -33,8 +33,25 @@ const OPSETS: std::ops::RangeInclusive<i64> = 13..=25;
 const LONGEST_SUM: usize = 4096;
 /// Operations that treat every element alike, so that any layout of it will do.
 const ELEMENTWISE: [&str; 19] = [
-    "Abs", "Celu", "Clip", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu",
-    "Mish", "Neg", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh",
+    "Abs",
+    "Celu",
+    "Clip",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Mish",
+    "Neg",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
 ];
 
 /// Dimensions of every value, by name; -1 where unknown until run.
@@ -71,12 +88,16 @@ pub(super) fn rewritten(onnx: &[u8], outputs: &[&str], shapes: &Shapes) -> Optio
 /// Only graphs whose names are all in sight: a subgraph or function may refer to any value.
 fn editable(onnx: &[u8]) -> Option<Model> {
     let model = Model::decode(onnx).ok()?;
-    let standard = model.opset_import.iter().find(|set| {
-        matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"))
-    })?;
-    let flat = model.graph.as_ref()?.node.iter().flat_map(|node| &node.attribute).all(|attribute| {
-        attribute.g.is_none() && attribute.graphs.is_empty() && attribute.ref_attr_name.is_none()
-    });
+    let standard = model
+        .opset_import
+        .iter()
+        .find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")))?;
+    let flat =
+        model.graph.as_ref()?.node.iter().flat_map(|node| &node.attribute).all(|attribute| {
+            attribute.g.is_none()
+                && attribute.graphs.is_empty()
+                && attribute.ref_attr_name.is_none()
+        });
     (OPSETS.contains(&standard.version?) && flat && model.functions.is_empty()).then_some(model)
 }
 
@@ -109,9 +130,10 @@ impl<'a> Rewriter<'a> {
         let given = given.filter_map(|node| {
             Some((node.output.first()?.clone(), node.attribute("value")?.t.clone()?))
         });
-        let initial = graph.initializer.iter().filter_map(|bytes| {
-            Some((Tensor::decode(&**bytes).ok()?.name?, bytes.clone()))
-        });
+        let initial = graph
+            .initializer
+            .iter()
+            .filter_map(|bytes| Some((Tensor::decode(&**bytes).ok()?.name?, bytes.clone())));
         for (name, bytes) in initial.chain(given) {
             // An initializer that is also an input is only a default.
             if let (false, Ok(tensor)) = (inputs.contains(&name), Tensor::decode(&*bytes)) {
@@ -147,9 +169,10 @@ impl<'a> Rewriter<'a> {
         let used: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
         graph.initializer.extend(self.added.iter().map(Message::encode_to_vec));
         graph.initializer.retain(|bytes| {
-            Tensor::decode(&**bytes).ok().and_then(|tensor| tensor.name).is_none_or(|name| {
-                used.contains(&name) || outputs.contains(&name.as_str())
-            })
+            Tensor::decode(&**bytes)
+                .ok()
+                .and_then(|tensor| tensor.name)
+                .is_none_or(|name| used.contains(&name) || outputs.contains(&name.as_str()))
         });
         // Hints only, and some of them name values that are gone.
         graph.value_info.clear();
@@ -240,15 +263,18 @@ impl<'a> Rewriter<'a> {
     fn transposed_convolution(&mut self, node: &Node) -> Option<()> {
         let (input, output) = (&node.input[0], node.output.first()?);
         let weight = self.constants.get(node.input.get(1)?)?;
-        let (&[channels, filters, taps], values) = (&weight.shape()[..], weight.as_floats()?) else {
+        let (&[channels, filters, taps], values) = (&weight.shape()[..], weight.as_floats()?)
+        else {
             return None;
         };
         let one_group = node.attribute("group").is_none_or(|group| group.i == Some(1));
         // Padding at the output's end is in its inferred length already.
-        let allowed =
-            ["kernel_shape", "strides", "pads", "group", "dilations", "output_padding"];
-        let named = |attribute: &Attribute| allowed.contains(&attribute.name.as_deref().unwrap_or(""));
-        if !one_group || !node.attribute.iter().all(named) || node.ints("dilations").iter().any(|d| *d != 1)
+        let allowed = ["kernel_shape", "strides", "pads", "group", "dilations", "output_padding"];
+        let named =
+            |attribute: &Attribute| allowed.contains(&attribute.name.as_deref().unwrap_or(""));
+        if !one_group
+            || !node.attribute.iter().all(named)
+            || node.ints("dilations").iter().any(|d| *d != 1)
         {
             return None;
         }
@@ -329,11 +355,8 @@ impl<'a> Rewriter<'a> {
         }
         let keep = node.attribute("keepdims").is_none_or(|keep| keep.i != Some(0));
         let factor = if node.standard_op() == "ReduceMean" { 1.0 / count as f64 } else { 1.0 };
-        let column = self.constant(
-            &format!("{output}/column"),
-            &[count, 1],
-            &vec![factor as f32; count],
-        );
+        let column =
+            self.constant(&format!("{output}/column"), &[count, 1], &vec![factor as f32; count]);
         self.plain(input);
         let mut rows = input.clone();
         if axes.len() > 1 {
