@@ -6,14 +6,28 @@
 //!
 //! - [`specification`]: what to learn, over which channels, how
 //! - [`samples`]: windows as training sees them
-//! - [`train`]: samples to a model file
+//! - [`learn`]: the models themselves, one a file
+//! - [`calibrate`]: errors to a score, and the score's quantiles
+//! - [`onnx`]: a learned model to a file, and what the file says of itself
+//! - [`train`](mod@train): all of these in order
+//! - [`runtime`], [`scorer`]: ONNX Runtime, and window batches to scores in it
+//! - [`registry`], [`card`]: immutable versions, and what is told of each
+//! - [`evaluate`]: how good detectors are, on labelled data
 
+pub mod calibrate;
+pub mod card;
 mod error;
+pub mod evaluate;
+pub mod learn;
+pub mod onnx;
+pub mod registry;
+pub mod runtime;
 pub mod samples;
+pub mod scorer;
 pub mod specification;
 pub mod train;
 
 pub use error::{Error, Result};
 pub use samples::Samples;
 pub use specification::Specification;
-pub use train::Trained;
+pub use train::{Trained, train};

@@ -1,0 +1,28 @@
+//! How good are the detectors? Figures, and the run that gives them.
+//!
+//! One table with every baseline, on real labelled data, through the same ONNX
+//! file, scorer and threshold operator that the product runs.
+//!
+//! - [`metrics`]: what each figure means
+//! - [`series`]: labelled series, split by time
+//! - [`sensor`]: every detector on every entity of a directory
+//! - [`degradation`]: the same for run-to-failure data
+//! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
+
+pub mod degradation;
+mod detector;
+mod judge;
+mod labels;
+mod load;
+pub mod metrics;
+mod notes;
+pub mod plot;
+pub mod reading;
+pub mod report;
+pub mod row;
+pub mod sensor;
+pub mod series;
+
+pub use report::Evaluation;
+pub use row::{Figures, MEAN, Row};
+pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};
