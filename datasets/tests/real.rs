@@ -1,0 +1,189 @@
+//! The real sets, against what was published about them.
+//!
+//! Reads the directory that `CLOUDOPS_DATASETS` names; skipped where it is not set.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Decimal128Type, Float32Type};
+use cloudops_datasets::{Format, Reject, StreamKind, describe, matching, open};
+use cloudops_operators::schema::{ENTITY_ID, OFFSET, audit, column, cost, offsets, texts};
+
+fn datasets() -> Option<PathBuf> {
+    let Some(dir) = std::env::var_os("CLOUDOPS_DATASETS") else {
+        println!("skipped: CLOUDOPS_DATASETS is not set");
+        return None;
+    };
+    let dir = PathBuf::from(dir);
+    assert!(dir.is_dir(), "{} is no directory", dir.display());
+    Some(dir)
+}
+
+fn format(text: &str) -> Format {
+    serde_json::from_str(text).unwrap()
+}
+
+/// All rows and rejects of a file, whose offsets must have no gaps.
+fn read(path: &Path, format: &Format) -> (RecordBatch, Vec<Reject>) {
+    let name = path.display().to_string();
+    let mut reader = open(File::open(path).unwrap(), &name, format, 0, 0).unwrap();
+    let (mut rows, mut rejects) = (Vec::new(), Vec::new());
+    let mut next = 0;
+    while let Some(batch) = reader.next_batch().unwrap() {
+        assert_eq!(batch.first_offset, next, "{name}");
+        assert_eq!(batch.records as usize, batch.rows.num_rows() + batch.rejects.len(), "{name}");
+        next += batch.records;
+        rows.push(batch.rows);
+        rejects.extend(batch.rejects);
+    }
+    (arrow::compute::concat_batches(&format.schema(), &rows).unwrap(), rejects)
+}
+
+fn count_by(rows: &RecordBatch, name: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for value in texts(rows, name).unwrap().iter().flatten() {
+        *counts.entry(value.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn cmapss_has_its_engines_and_rows() {
+    let Some(dir) = datasets() else { return };
+    let cmapss = format(r#"{"format": "cmapss"}"#);
+    for (file, rows) in [("train_FD001.txt", 20_631), ("test_FD001.txt", 13_096)] {
+        let (batch, rejects) = read(&dir.join("cmapss").join(file), &cmapss);
+        assert_eq!((batch.num_rows(), rejects.len()), (rows, 0), "{file}");
+        assert_eq!(count_by(&batch, ENTITY_ID).len(), 100, "{file}");
+    }
+    let (train, _) = read(&dir.join("cmapss/train_FD001.txt"), &cmapss);
+    assert_eq!(count_by(&train, ENTITY_ID)["train_FD001-1"], 192);
+    let first = column(&train, "sensor_02").unwrap().as_primitive::<Float32Type>().value(0);
+    assert_eq!(first, 641.82);
+}
+
+#[test]
+fn smd_machines_have_38_dimensions() {
+    let Some(dir) = datasets() else { return };
+    let smd = format(r#"{"format": "smd"}"#);
+    let files = matching(&dir.join("smd"), &smd).unwrap();
+    assert!(files.len() >= 2);
+    for file in files {
+        let (batch, rejects) = read(&file, &smd);
+        assert_eq!((batch.num_columns(), rejects.len()), (3 + 38, 0), "{}", file.display());
+        assert!((23_000..29_000).contains(&batch.num_rows()), "{}", file.display());
+    }
+    let (train, _) = read(&dir.join("smd/train/machine-1-6.txt.gz"), &smd);
+    assert_eq!(train.num_rows(), 23_688);
+}
+
+#[test]
+fn asd_has_its_rows() {
+    let Some(dir) = datasets() else { return };
+    let asd = format(r#"{"format": "asd"}"#);
+    for file in matching(&dir.join("asd"), &asd).unwrap() {
+        let expected = if file.parent().unwrap().ends_with("train") { 8640 } else { 4320 };
+        let (batch, rejects) = read(&file, &asd);
+        assert_eq!((batch.num_rows(), rejects.len()), (expected, 0), "{}", file.display());
+    }
+}
+
+#[test]
+fn skab_has_its_rows() {
+    let Some(dir) = datasets() else { return };
+    let skab = format(r#"{"format": "skab"}"#);
+    let (healthy, rejects) = read(&dir.join("skab/anomaly-free/anomaly-free.csv"), &skab);
+    assert_eq!((healthy.num_rows(), rejects.len()), (9405, 0));
+    let all = describe(&dir.join("skab"), &skab).unwrap();
+    assert_eq!(all.rejects, 0);
+    assert_eq!(all.entities as usize, all.files);
+}
+
+#[test]
+fn ai4i_has_ten_thousand_rows() {
+    let Some(dir) = datasets() else { return };
+    let ai4i = format(r#"{"format": "ai4i", "entity": "Type"}"#);
+    let (rows, rejects) = read(&dir.join("ai4i2020/ai4i2020.csv"), &ai4i);
+    assert_eq!((rows.num_rows(), rejects.len()), (10_000, 0));
+    let expected = [("H", 1003), ("L", 6000), ("M", 2997)].map(|(k, v)| (k.to_owned(), v));
+    assert_eq!(count_by(&rows, ENTITY_ID), BTreeMap::from(expected));
+}
+
+#[test]
+fn nab_series_have_their_lengths() {
+    let Some(dir) = datasets() else { return };
+    let nab = format(r#"{"format": "nab"}"#);
+    let (taxi, rejects) = read(&dir.join("nab/data/realKnownCause/nyc_taxi.csv"), &nab);
+    assert_eq!((taxi.num_rows(), rejects.len()), (10_320, 0));
+    assert_eq!(count_by(&taxi, ENTITY_ID).keys().next().unwrap(), "realKnownCause/nyc_taxi");
+    assert_eq!(describe(&dir.join("nab"), &nab).unwrap().rejects, 0);
+}
+
+#[test]
+fn focus_sums_are_exact() {
+    let Some(dir) = datasets() else { return };
+    let focus = format(r#"{"format": "focus"}"#);
+    let (rows, rejects) = read(&dir.join("focus_1_0/focus_sample_aws.csv"), &focus);
+    assert_eq!((rows.num_rows(), rejects.len()), (942, 0));
+    let golden: HashMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(include_str!("golden/focus.json")).unwrap();
+    for (name, ours) in [("BilledCost", cost::BILLED_COST), ("EffectiveCost", cost::EFFECTIVE_COST)]
+    {
+        let amounts = column(&rows, ours).unwrap().as_primitive::<Decimal128Type>();
+        let mut sums = BTreeMap::<String, i128>::new();
+        for (service, amount) in texts(&rows, cost::SERVICE).unwrap().iter().zip(amounts.values()) {
+            *sums.entry(service.unwrap().to_owned()).or_default() += amount;
+        }
+        let sums: BTreeMap<String, String> =
+            sums.into_iter().map(|(service, sum)| (service, sum.to_string())).collect();
+        assert_eq!(sums, golden[name], "{name}");
+    }
+}
+
+#[test]
+fn stratus_has_202_events() {
+    let Some(dir) = datasets() else { return };
+    let cloudtrail = format(r#"{"format": "cloudtrail"}"#);
+    assert_eq!(cloudtrail.kind(), StreamKind::Audit);
+    let (mut events, mut errors) = (0, 0);
+    let mut ids = HashSet::new();
+    for file in matching(&dir.join("cloudtrail_stratus"), &cloudtrail).unwrap() {
+        let (rows, rejects) = read(&file, &cloudtrail);
+        assert_eq!(rejects, [], "{}", file.display());
+        events += rows.num_rows();
+        errors += rows.num_rows() - column(&rows, audit::ERROR_CODE).unwrap().null_count();
+        ids.extend(count_by(&rows, audit::EVENT_ID).into_keys());
+        assert_eq!(offsets(&rows).unwrap().values().first(), Some(&0), "{OFFSET}");
+    }
+    assert_eq!((events, errors), (202, 35));
+    assert_eq!(ids.len(), 202);
+}
+
+#[test]
+fn otrf_has_103_events() {
+    let Some(dir) = datasets() else { return };
+    let mut zip = Vec::new();
+    let path = dir.join("cloudtrail_otrf/ec2_proxy_s3_exfiltration.zip");
+    File::open(path).unwrap().read_to_end(&mut zip).unwrap();
+    let lines = bytes::Bytes::from(first_entry(&zip));
+    let cloudtrail = format(r#"{"format": "cloudtrail"}"#);
+    let mut reader = open(lines, "events.json", &cloudtrail, 0, 0).unwrap();
+    let batch = reader.next_batch().unwrap().unwrap();
+    assert_eq!((batch.rows.num_rows(), batch.rejects.len()), (103, 0));
+    let kinds = count_by(&batch.rows, audit::PRINCIPAL_TYPE);
+    let expected = [("AWSService", 5), ("AssumedRole", 11), ("IAMUser", 87)];
+    assert_eq!(kinds, BTreeMap::from(expected.map(|(k, v)| (k.to_owned(), v))));
+}
+
+/// The first file of a zip archive: its local header, then raw deflate.
+fn first_entry(zip: &[u8]) -> Vec<u8> {
+    assert_eq!(&zip[..4], b"PK\x03\x04");
+    let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
+    let data = 30 + short(26) + short(28);
+    let mut out = Vec::new();
+    flate2::read::DeflateDecoder::new(&zip[data..]).read_to_end(&mut out).unwrap();
+    out
+}
