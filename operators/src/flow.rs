@@ -7,7 +7,7 @@
 //! - [`each`] applies a function to every batch as it comes;
 //! - [`clocked`] hands over a whole epoch at once, with the watermark that the
 //!   epoch's plan applies, once no more rows of that epoch can come;
-//! - [`collect`] does the same at the graph's end, where there is no output.
+//! - [`gather`] hands over a whole epoch without a watermark: also at the graph's ends.
 //!
 //! The first error of any operator is kept in the worker's [`Fault`]; from then
 //! on all operators of that worker swallow their input, and the worker reports
@@ -222,16 +222,17 @@ where
     (result_stream, beside_stream)
 }
 
-/// Hands the graph's end each epoch's batches once they are complete; epochs strictly in order,
-/// and only those that carry any.
+/// Hands an operator each epoch's batches once they are complete; epochs strictly in order, and
+/// only those that carry any.
 ///
-/// The stream it returns carries nothing; a probe on it passes an epoch once `logic` has seen it.
-pub fn collect<'scope, P, E: Into<Cause>>(
+/// At the graph's end `logic` gives nothing; a probe on the stream that is returned then passes an
+/// epoch once `logic` has seen it.
+pub fn gather<'scope, P, E: Into<Cause>>(
     batches: Batches<'scope>,
     pact: P,
     name: &str,
     fault: &Fault,
-    mut logic: impl FnMut(Epoch, Vec<RecordBatch>) -> Result<(), E> + 'static,
+    mut logic: impl FnMut(Epoch, Vec<RecordBatch>) -> Result<Vec<RecordBatch>, E> + 'static,
 ) -> Batches<'scope>
 where
     P: ParallelizationContract<u64, Batch>,
@@ -239,7 +240,7 @@ where
     let (fault, operator) = (fault.clone(), name.to_owned());
     batches.unary_frontier::<CapacityContainerBuilder<Batch>, _, _, _>(pact, name, |_, _| {
         let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Batch>)> = BTreeMap::new();
-        move |(input, frontier), _| {
+        move |(input, frontier), output| {
             input.for_each(|cap, batch| {
                 if let Some(cap) = cap.retain_least(0) {
                     let (_, batches) = stash.entry(*cap.time()).or_insert((cap, Vec::new()));
@@ -251,14 +252,15 @@ where
                 if frontier.less_equal(&epoch) {
                     break;
                 }
-                let (_cap, batches) = entry.remove();
-                fault.run(&operator, || {
+                let (cap, batches) = entry.remove();
+                let results = fault.run(&operator, || {
                     let mut records = Vec::with_capacity(batches.len());
                     for batch in &batches {
                         records.extend(batch.materialize()?);
                     }
                     logic(Epoch(epoch), records).map_err(Into::into)
                 });
+                give(&mut output.session(&cap), results);
             }
         }
     })

@@ -30,7 +30,7 @@ use crate::sink::Staging;
 use crate::worker::{Blueprint, Completed, StreamInput};
 
 /// Connects one stream's operators.
-fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Inputs {
+fn connect(scope: Scope<'_, u64>, mut path: Path, probe: &ProbeHandle<u64>) -> Inputs {
     let (rows_in, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (late_in, late) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
@@ -56,8 +56,8 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
         ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
         ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
         ends.push(path.write(path.contribute(verdicts.clone()), path.stream.scores_table()));
-        if let Some(settings) = &path.stream.drift {
-            ends.push(path.write(path.drift(verdicts, clock, settings), "drift"));
+        if let Some(drift) = path.drift(verdicts, clock) {
+            ends.push(path.write(drift, "drift"));
         }
     }
     ends.push(path.write(late, "late"));

@@ -115,7 +115,7 @@ impl StreamJob {
     #[must_use]
     pub fn steps(&self) -> Option<usize> {
         match self.window {
-            WindowSpec::Count { length, .. } => Some(length),
+            WindowSpec::Count { length, .. } => Some(length as usize),
             _ => None,
         }
     }
@@ -163,11 +163,11 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     );
     ensure!(!stream.source.path.is_empty(), "source.path is empty: name at least one");
     let kind = stream.source.format.kind();
-    let channels = stream.source.format.channels();
+    let channels = stream.source.format.channels().unwrap_or_default().to_vec();
     let window = match (kind, &stream.window) {
         (StreamKind::Cost, None) => WindowSpec::Tumbling { duration_us: DAY_US },
         (StreamKind::Cost, Some(_)) => bail!("window: a cost stream's windows are days; remove it"),
-        (_, Some(window)) => window.clone(),
+        (_, Some(window)) => *window,
         (_, None) => bail!("window is missing, e.g. window = {{ kind = \"count\", length = 30, hop = 5 }}"),
     };
     window.validate().context("window")?;
@@ -176,8 +176,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         vec![Mean, Std, Min, Max, Slope, Rms]
     });
     if kind == StreamKind::Sensor {
-        let steps = if let WindowSpec::Count { length, .. } = window { Some(length) } else { None };
-        Features::new(statistics.clone(), channels.clone(), steps).context("features")?;
+        Features::new(statistics.clone(), channels.len()).context("features")?;
     }
     ensure!(
         kind == StreamKind::Cost || stream.features.services.is_none(),
@@ -192,7 +191,14 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
             ensure!((0.0..1.0).contains(&share), "model.training.holdout is {share}: in [0, 1)");
         }
     }
-    stream.threshold.validate().context("threshold")?;
+    stream.threshold.validate()?;
+    if let Some(drift) = &stream.drift {
+        drift.detector.validate()?;
+        ensure!(
+            !drift.retrain || stream.model.as_ref().is_some_and(|m| m.architecture.is_some()),
+            "drift.retrain needs model.architecture: there is nothing to retrain"
+        );
+    }
     Ok(StreamJob {
         name: name.clone(),
         kind,

@@ -107,8 +107,7 @@ impl FeatureKernel {
     pub fn new(stream: &StreamJob) -> Result<Self> {
         Ok(match stream.kind {
             StreamKind::Sensor => {
-                let (statistics, channels) = (stream.statistics.clone(), stream.channels.clone());
-                Self::Sensor(Features::new(statistics, channels, stream.steps())?)
+                Self::Sensor(Features::new(stream.statistics.clone(), stream.channels.len())?)
             }
             StreamKind::Audit => Self::Audit(Box::default()),
             StreamKind::Cost => Self::Cost,
@@ -134,7 +133,7 @@ impl FeatureKernel {
 /// When the settings do not fit.
 pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
     Ok(match FeatureKernel::new(stream)? {
-        FeatureKernel::Sensor(features) => features.names(),
+        FeatureKernel::Sensor(features) => features.names(&stream.channels),
         FeatureKernel::Audit(features) => features.names(),
         FeatureKernel::Cost => daily(stream)?.feature_names(),
     })

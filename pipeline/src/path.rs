@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_operators::attribute::Attribute;
+use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::flow::{self, Batches, Clock, Fault};
 use cloudops_operators::schema::result::{
@@ -21,7 +22,7 @@ use cloudops_operators::threshold::{Policy, Threshold};
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::config::DriftSettings;
-use crate::drift;
+use crate::drift::Drift;
 use crate::job::StreamJob;
 use crate::kernel::{self, FeatureKernel, WindowKernel};
 use crate::sink::project::Renames;
@@ -29,15 +30,18 @@ use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
 use crate::worker::{Blueprint, StreamProgress};
 
+/// Shared between a worker's operators.
+pub(crate) type Shared<T> = Rc<RefCell<T>>;
+
 /// Counts of each epoch until the worker reports it.
-pub(crate) type Tally = Rc<RefCell<BTreeMap<u64, StreamProgress>>>;
+pub(crate) type Tally = Shared<BTreeMap<u64, StreamProgress>>;
 
 /// One stream's operators on one worker.
 #[derive(Debug)]
 pub struct Path {
     /// The stream.
     pub stream: Arc<StreamJob>,
-    score: Rc<RefCell<Score>>,
+    score: Shared<Score>,
     tally: Tally,
     fault: Fault,
     sinks: Sinks,
@@ -49,8 +53,9 @@ pub struct Path {
 struct Kernels {
     window: Option<WindowKernel>,
     daily: Option<cloudops_operators::daily::Daily>,
-    feature: FeatureKernel,
-    threshold: Threshold,
+    feature: Option<FeatureKernel>,
+    threshold: Option<Threshold>,
+    drift: Option<Drift>,
 }
 
 impl Path {
@@ -71,8 +76,9 @@ impl Path {
         let kernels = Kernels {
             daily: window.is_none().then(|| kernel::daily(&stream)).transpose()?,
             window,
-            feature: FeatureKernel::new(&stream)?,
-            threshold: Threshold::new(&stream.name, stream.threshold.clone())?,
+            feature: Some(FeatureKernel::new(&stream)?),
+            threshold: Some(Threshold::new(&stream.name, stream.threshold.clone())?),
+            drift: stream.drift.as_ref().map(|settings| drift(&stream, settings)).transpose()?,
         };
         Ok(Self {
             score: Rc::new(RefCell::new(Score::new(Arc::clone(&blueprint.scorers), timeline))),
@@ -156,9 +162,10 @@ impl Path {
 
     /// Windows to feature vectors.
     pub fn feature<'s>(&mut self, windows: Batches<'s>) -> Batches<'s> {
-        let mut kernel = std::mem::replace(&mut self.kernels.feature, FeatureKernel::Cost);
-        flow::each(windows, "feature", &self.fault, move |batch| {
-            kernel.append(batch).map(|batch| vec![batch])
+        let mut kernel = self.kernels.feature.take();
+        flow::each(windows, "feature", &self.fault, move |batch| match &mut kernel {
+            Some(kernel) => kernel.append(batch).map(|batch| vec![batch]),
+            None => Ok(vec![batch]),
         })
     }
 
@@ -169,10 +176,11 @@ impl Path {
     }
 
     /// Scores to verdicts and alerts.
-    pub fn threshold<'s>(&self, scores: Batches<'s>) -> Batches<'s> {
-        let mut kernel = self.kernels.threshold.clone();
-        self.with_model(scores, "threshold", move |batch, info| {
-            Ok(vec![kernel.apply(&batch, info)?])
+    pub fn threshold<'s>(&mut self, scores: Batches<'s>) -> Batches<'s> {
+        let mut kernel = self.kernels.threshold.take();
+        self.with_model(scores, "threshold", move |batch, info| match &mut kernel {
+            Some(kernel) => Ok(vec![kernel.apply(&batch, info)?]),
+            None => Ok(vec![batch]),
         })
     }
 
@@ -211,13 +219,9 @@ impl Path {
     }
 
     /// Verdicts to drift rows, by period, over all entities.
-    pub fn drift<'s>(
-        &self,
-        verdicts: Batches<'s>,
-        clock: Clock<'s>,
-        settings: &DriftSettings,
-    ) -> Batches<'s> {
-        drift::connect(&self.stream, settings, verdicts, clock, &self.tally, &self.fault)
+    pub fn drift<'s>(&mut self, verdicts: Batches<'s>, clock: Clock<'s>) -> Option<Batches<'s>> {
+        let drift = self.kernels.drift.take()?;
+        Some(drift.connect(verdicts, clock, &self.score, &self.tally, &self.fault))
     }
 
     /// Rows of a table to files.
@@ -249,6 +253,14 @@ impl Path {
             logic(batch, score.info(&model)?)
         })
     }
+}
+
+fn drift(stream: &StreamJob, settings: &DriftSettings) -> Result<Drift> {
+    let config = settings.detector.clone();
+    Ok(Drift {
+        judge: DriftJudge::new(config.clone())?,
+        partial: DriftPartial::new(config, kernel::feature_names(stream)?)?,
+    })
 }
 
 /// A batch with `contributions` and `top_channel` appended.

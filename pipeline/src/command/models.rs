@@ -78,8 +78,11 @@ impl Models {
         match &self.action {
             Action::List => self.list(&config, &registry),
             Action::Show { model } => {
-                let card = registry.show(model)?;
-                if self.json { print_json(&card) } else { print(&card.to_markdown()) }
+                let folder = registry.directory(&registry.resolve(model)?);
+                let card = folder.join(if self.json { "card.json" } else { "card.md" });
+                let text = std::fs::read_to_string(&card)
+                    .with_context(|| format!("reading {}", card.display()))?;
+                print(&text)
             }
             Action::Promote { model, stream, from, reason } => {
                 let id = registry.resolve(model)?;
@@ -102,7 +105,7 @@ impl Models {
                 .map(|entry| {
                     let streams: Vec<_> = in_force
                         .iter()
-                        .filter(|(_, id)| *id == entry.id)
+                        .filter(|(_, id)| *id == entry.info.id)
                         .map(|(stream, _)| stream.as_str())
                         .collect();
                     serde_json::json!({ "model": entry, "in_force_for": streams })
@@ -117,12 +120,12 @@ impl Models {
         for entry in &entries {
             let streams: Vec<_> = in_force
                 .iter()
-                .filter(|(_, id)| *id == entry.id)
+                .filter(|(_, id)| *id == entry.info.id)
                 .map(|(stream, _)| stream.as_str())
                 .collect();
             let mark =
                 if streams.is_empty() { String::new() } else { format!("  in force for {}", streams.join(", ")) };
-            text += &format!("{:<40} {:<16}{mark}\n", entry.id.to_string(), entry.architecture);
+            text += &format!("{:<40} {}{mark}\n", entry.info.id.to_string(), entry.sha256);
         }
         print(&text)
     }
@@ -130,20 +133,22 @@ impl Models {
     fn verify(&self, registry: &Registry, model: Option<&str>) -> Result<()> {
         let ids = match model {
             Some(model) => vec![registry.resolve(model)?],
-            None => registry.list()?.into_iter().map(|entry| entry.id).collect(),
+            None => registry.list()?.into_iter().map(|entry| entry.info.id).collect(),
         };
         let mut failed = 0;
         let mut reports = Vec::new();
+        let mut text = String::new();
         for id in ids {
-            let report = registry.verify(&id)?;
-            failed += usize::from(!report.passed());
-            reports.push(report);
+            let checks = registry.verify(&id)?;
+            failed += usize::from(checks.iter().any(|check| !check.passed));
+            text += &format!("{id}\n");
+            for check in &checks {
+                let mark = if check.passed { "ok    " } else { "FAILED" };
+                text += &format!("  {mark} {}: {}\n", check.name, check.detail);
+            }
+            reports.push(serde_json::json!({ "model": id, "checks": checks }));
         }
-        if self.json {
-            print_json(&reports)?;
-        } else {
-            print(&reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-        }
+        if self.json { print_json(&reports)? } else { print(&text)? }
         ensure!(failed == 0, "{failed} models did not pass");
         Ok(())
     }

@@ -127,7 +127,7 @@ fn shell(session: Session, runtime: &tokio::runtime::Runtime) -> Result<()> {
     Ok(shell.run(history.as_deref(), &mut std::io::stdout())?)
 }
 
-fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let (_, columns) = console::Term::stdout().size_checked()?;
     Some(usize::from(columns))
 }

@@ -1,22 +1,24 @@
 //! `cloudops train`: fit the models of a job's streams, register them, put them in force.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use cloudops_models::Trained;
+use cloudops_models::card::{CurvePoint, DataCard, ModelCard};
 use cloudops_models::registry::Registry;
 use cloudops_models::train::Progress;
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Promote, Record};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
 
 use super::{print, print_json};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::job::Job;
-use crate::learning;
+use crate::learning::{self, TrainingData};
 
 /// Train the models of a job's streams.
 #[derive(Debug, Args)]
@@ -54,7 +56,7 @@ impl Train {
     pub(super) fn execute(self, onnxruntime: Option<&Path>) -> Result<()> {
         let config = Config::read(&self.config)?;
         cloudops_models::runtime::init(onnxruntime)?;
-        let outcomes = train(&config, self.stream.as_deref(), !self.no_promote)?;
+        let outcomes = train(&config, &self.config, self.stream.as_deref(), !self.no_promote)?;
         if self.json {
             return print_json(&outcomes);
         }
@@ -76,6 +78,7 @@ impl Train {
 /// Trains every stream that names an architecture (or the one named).
 pub(super) fn train(
     config: &Config,
+    path: &Path,
     only: Option<&str>,
     promote: bool,
 ) -> Result<Vec<Outcome>> {
@@ -94,8 +97,7 @@ pub(super) fn train(
         let mut bar = Bar::new(&stream.name);
         let trained = learning::fit(stream, model, &windows, &mut bar)?;
         bar.bar.finish_and_clear();
-        let extra = serde_json::to_value(&data).context("describing the training data")?;
-        let id = registry.register_trained(&trained, extra)?;
+        let id = register(&registry, &trained, &data, path)?;
         let promoted = promote && promote_first(&job, &runtime, &stream.name, &id)?;
         outcomes.push(Outcome {
             stream: stream.name.clone(),
@@ -112,6 +114,53 @@ pub(super) fn train(
         only.map(|only| format!(" {only:?}")).unwrap_or_default()
     );
     Ok(outcomes)
+}
+
+/// Registers a trained model and writes its card.
+fn register(
+    registry: &Registry,
+    trained: &Trained,
+    data: &TrainingData,
+    config: &Path,
+) -> Result<ModelId> {
+    let report = &trained.report;
+    let extra = serde_json::json!({
+        "specification": trained.specification,
+        "report": report,
+        "data": data,
+    });
+    let id = registry.register(
+        &trained.specification.name,
+        &trained.onnx,
+        trained.info.clone(),
+        extra,
+    )?;
+    let entry = registry.show(&id.to_string())?;
+    let mut card = ModelCard::new(entry.info, trained.specification.architecture.name());
+    card.specification = serde_json::to_value(&trained.specification)?;
+    card.data = Some(DataCard {
+        source: data.stream.clone(),
+        train_windows: report.windows_train as u64,
+        holdout_windows: report.windows_holdout as u64,
+        calibration_windows: report.windows_calibration as u64,
+        offsets: None,
+        time_range: data.event_times_us,
+        fingerprint: None,
+    });
+    card.curve = report
+        .history
+        .iter()
+        .map(|pass| CurvePoint {
+            epoch: pass.epoch as u32,
+            train: f64::from(pass.train),
+            holdout: f64::from(pass.holdout),
+        })
+        .collect();
+    card.invariance = Some(entry.invariance);
+    card.reproduce =
+        vec![format!("cloudops train --config {} --stream {}", config.display(), data.stream)];
+    registry.write_card(&card)?;
+    Ok(id)
 }
 
 /// Puts a model in force from the beginning, if none is.

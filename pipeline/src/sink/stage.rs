@@ -43,19 +43,19 @@ impl Sinks {
         let (source, compression) = (self.stream.name.clone(), self.compression);
         let staging = self.staging.clone();
         let mut writer = None;
-        flow::collect(rows, Pipeline, table, &self.fault, move |epoch, batches| {
+        flow::gather(rows, Pipeline, table, &self.fault, move |epoch, batches| {
             if writer.is_none() {
                 let schema = table::schema(table)
                     .ok_or_else(|| anyhow::anyhow!("there is no table {table}"))?;
                 writer = Some((encode::properties(&schema, compression)?, schema));
             }
-            let Some((properties, schema)) = &writer else { return Ok(()) };
+            let Some((properties, schema)) = &writer else { return Ok(Vec::new()) };
             let rows = batches
                 .iter()
                 .map(|batch| project(batch, schema, epoch, &source, renames))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             staging.add(epoch, encode::encode(table, &source, schema, properties, &rows)?);
-            anyhow::Ok(())
+            anyhow::Ok(Vec::new())
         })
     }
 }

@@ -4,7 +4,6 @@
 //!
 //! ```text
 //! log/<20-digit seq>.json      truth: one record an object, numbered from 1 without gaps
-//! checkpoint/log-<seq>.parquet the log up to a number in one object; derived, for fast opening
 //! state/<operator>/<shard>/…   snapshots
 //! data/<table>/<partition>/e<epoch>-w<shard group>-<n>.parquet
 //! ```

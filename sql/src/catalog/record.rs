@@ -160,7 +160,7 @@ pub struct ColumnStats {
 
 /// What became of the records that an epoch read of one source partition.
 ///
-/// `on_time + late + rejected = records_in`. Duplicates are part of `on_time`.
+/// `on_time + late + rejected = records_in`. Duplicates were on time when they were read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceCommit {
@@ -180,7 +180,8 @@ pub struct SourceCommit {
     pub late: u64,
     /// Records that could not be read, see the table `rejects`.
     pub rejected: u64,
-    /// Records accepted but seen before, and so without effect.
+    /// Rows on time found in this epoch to repeat an earlier one: rows are compared once they are
+    /// final, so this may be an epoch later than the one that read them.
     pub duplicates: u64,
     /// Records held back in state after the epoch; a level, not a count of the epoch.
     pub pending: u64,

@@ -156,7 +156,6 @@ fn commits_account_for_their_plan() {
         },
         "10 records planned, 9 accounted for",
     );
-    refused_commit(|c| c.sources[0].duplicates = 10, "10 duplicates among 9 on time");
     refused_commit(|c| c.sources[0].watermark_us = 9, "watermark falls from 10 to 9");
     refused_commit(|c| c.files[0] = file(Epoch(0), 1), "no file of that epoch");
     refused_commit(|c| c.files[0].table = "late".into(), "no file of that epoch");
