@@ -71,9 +71,8 @@ pub fn calibrate(outputs: &Outputs) -> Calibration {
         kl: kl.map_or(0.0, |kl| (1.0 / kl.std) as f32),
         offset: (-(reconstruction.median / reconstruction.std) - kl_share) as f32,
     };
-    let scores: Vec<f32> = (0..outputs.reconstruction_error.len())
-        .map(|at| score(&weights, outputs, at))
-        .collect();
+    let scores: Vec<f32> =
+        (0..outputs.reconstruction_error.len()).map(|at| score(&weights, outputs, at)).collect();
     let sorted = sorted(&scores);
     Calibration {
         windows: scores.len(),

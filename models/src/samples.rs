@@ -85,10 +85,7 @@ impl Samples {
             return fail("there are none".into());
         }
         if self.values.len() != self.len() * self.width() {
-            return fail(format!(
-                "{} values are no whole number of windows",
-                self.values.len()
-            ));
+            return fail(format!("{} values are no whole number of windows", self.values.len()));
         }
         if let Some(at) = self.values.iter().position(|value| !value.is_finite()) {
             return fail(format!(
@@ -138,12 +135,8 @@ mod tests {
 
     #[test]
     fn unfit_samples_are_refused_with_a_reason() {
-        let mut spec = Specification::new(
-            Architecture::MaxAbsZ,
-            "m",
-            2,
-            vec!["a".to_owned(), "b".to_owned()],
-        );
+        let mut spec =
+            Specification::new(Architecture::MaxAbsZ, "m", 2, vec!["a".to_owned(), "b".to_owned()]);
         let refusal = |samples: &Samples, spec: &Specification| {
             samples.check(spec, "training").err().map(|error| error.to_string())
         };

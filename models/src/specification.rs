@@ -128,7 +128,7 @@ impl Default for Training {
         Self {
             epochs: 20,
             patience: 4,
-            batch_size: 128,
+            batch_size: 64,
             learning_rate: 2e-3,
             seed: 1,
             max_windows: 8_192,
@@ -193,6 +193,11 @@ impl Specification {
             }
             Architecture::Pca | Architecture::MaxAbsZ => (0, vec![]),
         };
+        let mut training = Training::default();
+        if architecture == Architecture::VaeTransformer {
+            // Attention costs three times a convolution: half the windows keep the time alike.
+            training.max_windows /= 2;
+        }
         Self {
             name: name.into(),
             architecture,
@@ -205,7 +210,7 @@ impl Specification {
             beta: 1e-3,
             forecast: None,
             masked_pretraining: None,
-            training: Training::default(),
+            training,
         }
     }
 
@@ -237,7 +242,8 @@ impl Specification {
     fn validate_shape(&self) -> Result<()> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(allowed) {
-            return self.refuse("name", "be letters, digits, `-`, `_` or `.`, and begin with no dot");
+            return self
+                .refuse("name", "be letters, digits, `-`, `_` or `.`, and begin with no dot");
         }
         if self.steps == 0 || self.channels.is_empty() {
             return self.refuse("steps and channels", "not be empty");

@@ -3,6 +3,9 @@
 use cloudops_operators::score::ModelInfo;
 use serde::{Deserialize, Serialize};
 
+#[cfg(not(feature = "train"))]
+use crate::Error;
+use crate::Result;
 use crate::calibrate::{calibrate, model_info};
 #[cfg(feature = "train")]
 use crate::learn::vae;
@@ -10,9 +13,6 @@ use crate::learn::{Body, Learned, Outputs, max_abs_z, pca, scaling::Scaling};
 use crate::onnx::export;
 use crate::samples::Samples;
 use crate::specification::{Architecture, Specification};
-#[cfg(not(feature = "train"))]
-use crate::Error;
-use crate::Result;
 
 /// The losses of one pass over the training windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -127,9 +127,7 @@ pub fn fit(
         windows_calibration: holdout.len(),
     };
     let (body, outputs, report) = match specification.architecture {
-        Architecture::MaxAbsZ => {
-            (Body::MaxAbsZ, max_abs_z::forward(&scaling, holdout), report)
-        }
+        Architecture::MaxAbsZ => (Body::MaxAbsZ, max_abs_z::forward(&scaling, holdout), report),
         Architecture::Pca => {
             let components = pca::fit(specification, &scaling, &train);
             let outputs = pca::forward(specification, &scaling, &components, holdout);

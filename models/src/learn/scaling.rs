@@ -29,7 +29,9 @@ impl Scaling {
             mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
             std: moments
                 .iter()
-                .map(|(mean, std)| if *std > mean.abs() * STD_SHARE_MIN { *std as f32 } else { 1.0 })
+                .map(
+                    |(mean, std)| if *std > mean.abs() * STD_SHARE_MIN { *std as f32 } else { 1.0 },
+                )
                 .map(|std| if std > f32::MIN_POSITIVE { std } else { 1.0 })
                 .collect(),
         }
@@ -95,9 +97,11 @@ mod tests {
 
     #[test]
     fn constant_channels_and_outliers_stay_finite() {
-        let samples = Samples::new(2, 3, vec![
-            500.0, 1.0, 0.0, 500.0, 3.0, 0.0, 500.0, 1.0, 0.0, 500.0, 3.0, 0.0,
-        ]);
+        let samples = Samples::new(
+            2,
+            3,
+            vec![500.0, 1.0, 0.0, 500.0, 3.0, 0.0, 500.0, 1.0, 0.0, 500.0, 3.0, 0.0],
+        );
         let scaling = Scaling::fit(&samples);
         assert_eq!(scaling.mean, [500.0, 2.0, 0.0]);
         assert_eq!(scaling.std, [1.0, 1.0, 1.0]);

@@ -6,7 +6,7 @@ use crate::calibrate::Calibration;
 use crate::learn::layer::{Affine, Block, Convolution, HEADS, NORM_EPSILON, Norm};
 use crate::learn::max_abs_z::TINY;
 use crate::learn::pca::Components;
-use crate::learn::scaling::INPUT_LIMIT;
+use crate::learn::scaling::{INPUT_LIMIT, Scaling};
 use crate::learn::vae::{Decoder, Encoder, LOGVAR_LIMIT, Vae};
 use crate::learn::{Body, ERROR_LIMIT, Learned};
 use crate::specification::{Input, Loss, Specification};
@@ -25,7 +25,7 @@ pub(crate) fn export(
     info: &ModelInfo,
     report: &TrainReport,
 ) -> Result<Vec<u8>> {
-    let mut export = Export::new(specification, learned);
+    let mut export = Export::new(specification, &learned.scaling);
     let (error, kl) = match &learned.body {
         Body::Vae(vae) => export.vae(vae),
         Body::Pca(components) => (export.pca(components), None),
@@ -58,17 +58,17 @@ struct Export<'a> {
     graph: GraphBuilder,
     steps: usize,
     channels: usize,
-    /// `[channels]`, to restore raw units.
+    scaling: &'a Scaling,
+    /// `[channels]`
     mean: Value,
-    std: Value,
-    /// `[batch, steps, channels]`, clamped to what a model may see.
-    input: Value,
-    /// `[batch, steps, channels]`, clamped to what an error may weigh.
+    /// `[batch, steps, channels]`
+    standardised: Value,
+    /// The same, clamped to what an error may weigh.
     target: Value,
 }
 
 impl<'a> Export<'a> {
-    fn new(specification: &'a Specification, learned: &Learned) -> Self {
+    fn new(specification: &'a Specification, scaling: &'a Scaling) -> Self {
         let (steps, channels) = (specification.steps, specification.channels.len());
         let mut graph = GraphBuilder::new(&specification.name);
         let name = specification.input.name();
@@ -79,14 +79,17 @@ impl<'a> Export<'a> {
                 graph.reshape(&features, &[1, channels])
             }
         };
-        let mean = graph.constant(&learned.scaling.mean, &[channels]);
-        let std = graph.constant(&learned.scaling.std, &[channels]);
-        let inverse = graph.constant(&learned.scaling.inverse_std(), &[channels]);
+        let mean = graph.constant(&scaling.mean, &[channels]);
+        let inverse = graph.constant(&scaling.inverse_std(), &[channels]);
         let centred = graph.sub(&raw, &mean);
         let standardised = graph.mul(&centred, &inverse);
-        let input = graph.clip(&standardised, INPUT_LIMIT);
         let target = graph.clip(&standardised, ERROR_LIMIT);
-        Self { specification, graph, steps, channels, mean, std, input, target }
+        Self { specification, graph, steps, channels, scaling, mean, standardised, target }
+    }
+
+    /// `[batch, steps, channels]`, clamped to what a model may see.
+    fn input(&mut self) -> Value {
+        self.graph.clip(&self.standardised, INPUT_LIMIT)
     }
 
     /// Adds the `score` output; `error` and `kl` are `[batch, 1]`.
@@ -108,8 +111,9 @@ impl<'a> Export<'a> {
 
     fn pca(&mut self, components: &Components) -> Value {
         let width = self.steps * self.channels;
+        let input = self.input();
         let g = &mut self.graph;
-        let flat = g.reshape(&self.input, &[width]);
+        let flat = g.reshape(&input, &[width]);
         let mean = g.constant(&components.mean, &[width]);
         let centred = g.sub(&flat, &mean);
         let directions = g.constant(&components.directions, &[width, components.count]);
@@ -185,7 +189,8 @@ impl<'a> Export<'a> {
     /// Adds an output of standardised values in raw units; the last axis is channels.
     fn restored(&mut self, name: &str, standardised: &Value, shape: &[usize]) {
         let g = &mut self.graph;
-        let scaled = g.mul(standardised, &self.std);
+        let std = g.constant(&self.scaling.std, &[self.channels]);
+        let scaled = g.mul(standardised, &std);
         let raw = g.add(&scaled, &self.mean);
         let raw = g.reshape(&raw, shape);
         g.output(name, &raw, shape);
@@ -193,13 +198,14 @@ impl<'a> Export<'a> {
 
     /// Returns reconstruction error and KL divergence, both `[batch, 1]`.
     fn vae(&mut self, vae: &Vae) -> (Value, Option<Value>) {
+        let input = self.input();
         let hidden = match &vae.encoder {
-            Encoder::Cnn(convolutions) => self.encode_cnn(convolutions),
+            Encoder::Cnn(convolutions) => self.encode_cnn(&input, convolutions),
             Encoder::Transformer { embed, position, blocks } => {
-                self.encode_transformer(embed, position, blocks)
+                self.encode_transformer(&input, embed, position, blocks)
             }
             Encoder::Dense(layers) => {
-                let flat = self.graph.reshape(&self.input, &[self.steps * self.channels]);
+                let flat = self.graph.reshape(&input, &[self.steps * self.channels]);
                 let hidden = self.layers(&flat, layers);
                 self.graph.relu(&hidden)
             }
@@ -243,9 +249,9 @@ impl<'a> Export<'a> {
         kl
     }
 
-    fn encode_cnn(&mut self, convolutions: &[Convolution]) -> Value {
+    fn encode_cnn(&mut self, input: &Value, convolutions: &[Convolution]) -> Value {
         let g = &mut self.graph;
-        let mut x = g.transpose(&self.input, &[0, 2, 1]);
+        let mut x = g.transpose(input, &[0, 2, 1]);
         for convolution in convolutions {
             let Convolution { inputs, outputs, reach, weight, bias } = convolution;
             let weight = g.constant(weight, &[*outputs, *inputs, reach.kernel]);
@@ -257,12 +263,7 @@ impl<'a> Export<'a> {
         g.reshape(&x, &[width])
     }
 
-    fn decode_cnn(
-        &mut self,
-        mu: &Value,
-        expand: &Affine,
-        convolutions: &[Convolution],
-    ) -> Value {
+    fn decode_cnn(&mut self, mu: &Value, expand: &Affine, convolutions: &[Convolution]) -> Value {
         let mut x = self.affine(mu, expand);
         let g = &mut self.graph;
         for (at, convolution) in convolutions.iter().enumerate() {
@@ -279,10 +280,15 @@ impl<'a> Export<'a> {
         g.transpose(&x, &[0, 2, 1])
     }
 
-    fn encode_transformer(&mut self, embed: &Affine, position: &[f32], blocks: &[Block]) -> Value {
+    fn encode_transformer(
+        &mut self,
+        input: &Value,
+        embed: &Affine,
+        position: &[f32],
+        blocks: &[Block],
+    ) -> Value {
         let width = embed.outputs;
-        let input = self.input.clone();
-        let embedded = self.steps_affine(&input, embed);
+        let embedded = self.steps_affine(input, embed);
         let position = self.graph.constant(position, &[self.steps, width]);
         let mut x = self.graph.add(&embedded, &position);
         for block in blocks {

@@ -176,10 +176,8 @@ impl GraphBuilder {
         kernel: usize,
         stride: usize,
     ) -> Value {
-        let attributes = vec![
-            integers("kernel_shape", &[kernel as i64]),
-            integers("strides", &[stride as i64]),
-        ];
+        let attributes =
+            vec![integers("kernel_shape", &[kernel as i64]), integers("strides", &[stride as i64])];
         self.node("Conv", &[x, weight, bias], attributes)
     }
 
@@ -237,17 +235,14 @@ fn integers(name: &str, values: &[i64]) -> proto::Attribute {
 
 fn value_info(name: &str, rest: &[usize]) -> proto::ValueInfo {
     let batch = proto::Dimension { length: Some(proto::Length::Named("batch".to_owned())) };
-    let fixed = rest.iter().map(|&length| proto::Dimension {
-        length: Some(proto::Length::Fixed(length as i64)),
-    });
+    let fixed = rest
+        .iter()
+        .map(|&length| proto::Dimension { length: Some(proto::Length::Fixed(length as i64)) });
     let shape = proto::Shape { dim: std::iter::once(batch).chain(fixed).collect() };
     proto::ValueInfo {
         name: name.to_owned(),
         kind: Some(proto::Type {
-            tensor: Some(proto::TensorType {
-                elem_type: proto::Tensor::FLOAT,
-                shape: Some(shape),
-            }),
+            tensor: Some(proto::TensorType { elem_type: proto::Tensor::FLOAT, shape: Some(shape) }),
         }),
     }
 }

@@ -145,8 +145,7 @@ impl Trainer<'_> {
     fn pass(&mut self, train: &Standardised, epoch: usize) -> Result<f32> {
         let training = &self.specification.training;
         let done = (epoch - 1) as f64 / training.epochs as f64;
-        let rate =
-            training.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
+        let rate = training.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * done).cos());
         let mut sum = 0.0;
         for rows in self.random.permutation(train.len()).chunks(training.batch_size) {
             let windows = self.windows(train.gather(rows), &self.device);

@@ -11,6 +11,10 @@ use super::super::random::Random;
 use super::{Decoder, Encoder, LOGVAR_LIMIT, Vae};
 use crate::specification::{Architecture, Specification};
 
+/// log σ² of the latent at first: with the prior's 0 the noise drowns what little the mean says
+/// yet, and the first passes learn only to ignore the latent.
+const LOGVAR_START: f32 = -4.0;
+
 /// `y = x · weight + bias`
 #[derive(Module, Debug)]
 struct Affine {
@@ -20,10 +24,15 @@ struct Affine {
 
 impl Affine {
     fn new(inputs: usize, outputs: usize, random: &mut Random, device: &Device) -> Self {
-        let limit = (1.0 / inputs as f64).sqrt();
+        let weight = parameter([inputs, outputs], keeping(inputs), random, device);
+        Self { weight, bias: Param::from_tensor(Tensor::zeros([outputs], device)) }
+    }
+
+    /// Says the same of everything, until it learns better.
+    fn constant(inputs: usize, outputs: usize, value: f32, device: &Device) -> Self {
         Self {
-            weight: parameter([inputs, outputs], limit, random, device),
-            bias: parameter([outputs], limit, random, device),
+            weight: Param::from_tensor(Tensor::zeros([inputs, outputs], device)),
+            bias: Param::from_tensor(Tensor::full([outputs], value, device)),
         }
     }
 
@@ -57,11 +66,8 @@ impl Convolution {
         random: &mut Random,
         device: &Device,
     ) -> Self {
-        let limit = (1.0 / fan_in as f64).sqrt();
-        Self {
-            weight: parameter(shape, limit, random, device),
-            bias: parameter([outputs], limit, random, device),
-        }
+        let weight = parameter(shape, keeping(fan_in), random, device);
+        Self { weight, bias: Param::from_tensor(Tensor::zeros([outputs], device)) }
     }
 
     fn numbers(&self, inputs: usize, outputs: usize, reach: Reach) -> layer::Convolution {
@@ -190,7 +196,7 @@ pub(super) struct Said {
 }
 
 impl Network {
-    /// Fresh weights: uniform in ±1/√(fan in).
+    /// Fresh weights.
     pub(super) fn new(spec: &Specification, random: &mut Random, device: &Device) -> Self {
         let (steps, channels) = (spec.steps, spec.channels.len());
         let plan = Plan::new(spec);
@@ -202,7 +208,7 @@ impl Network {
             convolutions: vec![],
             layers: vec![],
             mu: affine(plan.hidden, spec.latents),
-            logvar: affine(plan.hidden, spec.latents),
+            logvar: Affine::constant(plan.hidden, spec.latents, LOGVAR_START, device),
             expand: vec![],
             deconvolutions: vec![],
             unlayers: vec![],
@@ -237,7 +243,13 @@ impl Network {
                     .stages()
                     .map(|(wide, narrow, reach)| {
                         let fan_in = wide * reach.kernel;
-                        Convolution::new([narrow, wide, reach.kernel], narrow, fan_in, random, device)
+                        Convolution::new(
+                            [narrow, wide, reach.kernel],
+                            narrow,
+                            fan_in,
+                            random,
+                            device,
+                        )
                     })
                     .collect();
             }
@@ -392,9 +404,15 @@ impl Plan {
 
 /// Layers with ReLU between.
 fn through(layers: &[Affine], x: Tensor<2>) -> Tensor<2> {
-    layers.iter().enumerate().fold(x, |x, (at, layer)| {
-        layer.forward(if at > 0 { relu(x) } else { x })
-    })
+    layers
+        .iter()
+        .enumerate()
+        .fold(x, |x, (at, layer)| layer.forward(if at > 0 { relu(x) } else { x }))
+}
+
+/// Weights uniform in ± this keep their input's variance (LeCun et al. 1998).
+fn keeping(fan_in: usize) -> f64 {
+    (3.0 / fan_in as f64).sqrt()
 }
 
 fn parameter<const D: usize>(
@@ -403,8 +421,7 @@ fn parameter<const D: usize>(
     random: &mut Random,
     device: &Device,
 ) -> Param<Tensor<D>> {
-    let values: Vec<f32> =
-        (0..shape.iter().product()).map(|_| random.symmetric(limit)).collect();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.symmetric(limit)).collect();
     Param::from_tensor(tensor(values, shape, device))
 }
 
