@@ -82,6 +82,12 @@ impl Adwin {
         }
     }
 
+    /// Values in the window.
+    #[must_use]
+    pub fn width(&self) -> u64 {
+        self.width
+    }
+
     fn insert(&mut self, value: f64) {
         if self.width > 0 {
             let before = self.width as f64;

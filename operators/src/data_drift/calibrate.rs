@@ -3,63 +3,86 @@
 use super::page_hinkley::PageHinkley;
 use super::statistic::{Seeded, moments};
 
-/// The upper prediction bound for one more draw of a positive statistic, from a few draws.
+/// Simulated references that [`Prediction`] averages over.
+const REFERENCES: usize = 20_000;
+
+/// How many standard deviations above the mean of a few draws the next draws all lie with a given
+/// probability, for a normal law of which nothing else is known.
 ///
-/// The logarithms of the draws are taken as normal, so the bound on the next is
-/// `mean + t · sd · √(1 + 1/n)`, with Student's `t` for `n − 1` degrees of freedom (the usual
-/// prediction interval). For the statistics here, weighted sums of squares and absolute values,
-/// the logarithm's upper tail is shorter than normal: the bound errs on the side of silence.
+/// For one next draw this is the usual prediction interval by Student's `t`. For several in a row
+/// it is not the product: a reference that happened to show little spread makes each of them
+/// likely at once. So the probability is averaged over simulated references.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bound {
-    /// The bound.
-    pub limit: f64,
+pub(super) struct Prediction {
+    deviations: f64,
 }
 
 /// Added before the logarithm: an effect of nothing at all is as good as this.
 const TINY: f64 = 1e-6;
 
-impl Bound {
-    /// The bound that the next draw exceeds with probability `tail`.
-    #[must_use]
-    pub fn of(draws: &[f64], tail: f64) -> Self {
+impl Prediction {
+    /// For `draws` to judge by, and `patience` next ones that all exceed the bound with
+    /// probability `tail`.
+    pub(super) fn new(draws: usize, patience: u32, tail: f64, seed: u64) -> Self {
+        let mut seeded = Seeded(seed ^ 0x5052);
+        let mut values = vec![0.0; draws];
+        let references: Vec<(f64, f64)> = (0..REFERENCES)
+            .map(|_| {
+                values.iter_mut().for_each(|value| *value = seeded.normal());
+                sample_moments(&values)
+            })
+            .collect();
+        let exceeded = |deviations: f64| -> f64 {
+            let each = references.iter().map(|(mean, deviation)| {
+                normal_tail(mean + deviations * deviation).powi(patience as i32)
+            });
+            each.sum::<f64>() / REFERENCES as f64
+        };
+        let (mut low, mut high) = (0.0, 100.0);
+        for _ in 0..40 {
+            let middle = 0.5 * (low + high);
+            if exceeded(middle) > tail { low = middle } else { high = middle }
+        }
+        Self { deviations: high }
+    }
+
+    /// The bound for a positive statistic, from its draws on the reference.
+    ///
+    /// Their logarithms are taken as normal. For the statistics here, weighted sums of squares and
+    /// absolute values, the logarithm's upper tail is shorter than normal: the bound errs on the
+    /// side of silence.
+    pub(super) fn bound(self, draws: &[f64]) -> f64 {
         let logs: Vec<f64> = draws.iter().map(|draw| (draw.max(0.0) + TINY).ln()).collect();
-        let count = logs.len() as f64;
-        let (mean, population) = moments(logs.iter().copied());
-        let deviation = population * (count / (count - 1.0).max(1.0)).sqrt();
-        let t = student_quantile(count - 1.0, tail);
-        Self { limit: (mean + t * deviation * (1.0 + 1.0 / count).sqrt()).exp() }
+        let (mean, deviation) = sample_moments(&logs);
+        (mean + self.deviations * deviation).exp()
     }
 }
 
-/// Where Student's distribution has `tail` (at most a half) above it.
-///
-/// With `x = √df · tan θ` its density is proportional to `cos^(df−1) θ`, which is integrated by
-/// Simpson's rule and inverted by bisection.
-fn student_quantile(df: f64, tail: f64) -> f64 {
-    let half = std::f64::consts::FRAC_PI_2;
-    let above = |theta: f64| {
-        let steps = 512;
-        let width = (half - theta) / f64::from(steps);
-        let sum: f64 = (0..=steps)
-            .map(|i| {
-                let weight = match i {
-                    0 => 1.0,
-                    _ if i == steps => 1.0,
-                    _ if i % 2 == 1 => 4.0,
-                    _ => 2.0,
-                };
-                weight * (theta + f64::from(i) * width).cos().max(0.0).powf(df - 1.0)
-            })
-            .sum();
-        sum * width / 3.0
-    };
-    let whole = 2.0 * above(0.0);
-    let (mut low, mut high) = (0.0, half);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if above(middle) / whole > tail { low = middle } else { high = middle }
+/// Mean and standard deviation of a sample (divided by `n − 1`).
+fn sample_moments(values: &[f64]) -> (f64, f64) {
+    let (mean, population) = moments(values.iter().copied());
+    let count = values.len() as f64;
+    (mean, population * (count / (count - 1.0).max(1.0)).sqrt())
+}
+
+/// The probability that a standard normal number exceeds `x`.
+fn normal_tail(x: f64) -> f64 {
+    if x < 0.0 {
+        return 1.0 - normal_tail(-x);
     }
-    df.sqrt() * low.tan()
+    let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    if x < 2.0 {
+        // The power series of the distribution function.
+        let (mut term, mut sum, mut n) = (x, x, 1.0);
+        while term > 1e-17 {
+            n += 2.0;
+            term *= x * x / n;
+            sum += term;
+        }
+        return 0.5 - density * sum;
+    }
+    // Mills' ratio as a continued fraction (Laplace).
+    density / (1..=40).rev().fold(x, |rest, n| x + f64::from(n) / rest)
 }
 
 /// How far above its mean a standardised value must lie to count for Page–Hinkley: half of the
@@ -106,9 +129,7 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn of(reference: &[f64]) -> Self {
-        let (mean, population) = moments(reference.iter().copied());
-        let count = reference.len() as f64;
-        let deviation = population * (count / (count - 1.0).max(1.0)).sqrt();
+        let (mean, deviation) = sample_moments(reference);
         // A sequence that never moved is measured against a thousandth of its size.
         Self { mean, deviation: deviation.max(1e-3 * mean.abs()).max(1e-12) }
     }
@@ -123,12 +144,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn student_quantiles_are_those_of_the_tables() {
-        for (df, tail, want) in
-            [(9.0, 0.025, 2.262), (13.0, 0.001, 3.852), (4.0, 0.005, 4.604), (30.0, 0.05, 1.697)]
+    fn normal_tails_are_those_of_the_tables() {
+        for (x, want) in
+            [(0.0, 0.5), (1.0, 0.158_655_253_9), (2.0, 0.022_750_131_9), (4.0, 3.167_124e-5)]
         {
-            let found = student_quantile(df, tail);
-            assert!((found - want).abs() < 1e-3, "{df} {tail}: {found}, {want}");
+            assert!((normal_tail(x) / want - 1.0).abs() < 1e-6, "{x}: {}", normal_tail(x));
+            assert!((normal_tail(-x) - (1.0 - want)).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn one_next_draw_is_bounded_by_students_t() {
+        for (draws, tail, t) in [(10, 0.025, 2.262), (14, 0.001, 3.852), (5, 0.005, 4.604)] {
+            let found = Prediction::new(draws, 1, tail, 1).deviations;
+            let want = t * (1.0 + 1.0 / draws as f64).sqrt();
+            assert!((found / want - 1.0).abs() < 0.02, "{draws} {tail}: {found}, {want}");
         }
     }
 }

@@ -24,7 +24,7 @@
 //! matters (configured) and the bound that stationary data would exceed no
 //! more often than [`DriftConfig::expected_false_alarms_per_1000_periods`] over
 //! all statistics: a prediction bound from leaving each reference period out in
-//! turn ([`Bound`]). Periods, not windows, are the unit, because windows within a
+//! turn. Periods, not windows, are the unit, because windows within a
 //! period depend on each other.
 //!
 //! A second sample, of unflagged windows alone, is what a model is retrained on.
@@ -41,7 +41,6 @@ mod table;
 mod version;
 
 pub use self::adwin::Adwin;
-pub use self::calibrate::Bound;
 pub use self::config::DriftConfig;
 pub use self::judge::{DriftJudge, DriftVerdict, Judged};
 pub use self::page_hinkley::PageHinkley;

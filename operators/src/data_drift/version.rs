@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::adwin::Adwin;
-use super::calibrate::{Bound, DELTA, Scale, page_hinkley_limit};
+use super::calibrate::{DELTA, Prediction, Scale, page_hinkley_limit};
 use super::config::DriftConfig;
 use super::page_hinkley::PageHinkley;
 use super::period::{Group, PeriodPartial};
@@ -202,15 +202,15 @@ impl Tests {
         let watched: Vec<usize> =
             (0..variables.len()).filter(|at| variables[*at].group != Group::Latent).collect();
         let dimensions = variables.len() - watched.len();
-        // Half of the false alarms are shared out among these tests (Bonferroni). A test that
-        // must be passed `patience` times in a row may be passed once the more often.
+        // Half of the false alarms are shared out among these tests (Bonferroni).
         let tests = watched.len() * 2 + usize::from(dimensions > 0);
-        let tail =
-            (config.false_alarm_rate() / 2.0 / tests as f64).powf(1.0 / f64::from(config.patience));
+        let tail = config.false_alarm_rate() / 2.0 / tests as f64;
+        let prediction = Prediction::new(reference.len(), config.patience, tail, config.seed);
         let marginals =
-            watched.into_iter().map(|at| Marginal::of(reference, at, tail, config)).collect();
-        let latent = (dimensions > 0)
-            .then(|| Latent::of(reference, variables.len() - dimensions, dimensions, tail, config));
+            watched.into_iter().map(|at| Marginal::of(reference, at, prediction, config)).collect();
+        let latent = (dimensions > 0).then(|| {
+            Latent::of(reference, variables.len() - dimensions, dimensions, prediction, config)
+        });
         let errors: Vec<f64> = reference.iter().map(PeriodPartial::mean_error).collect();
         Self {
             marginals,
@@ -262,11 +262,16 @@ fn left_out(
 }
 
 impl Marginal {
-    fn of(reference: &[PeriodPartial], at: usize, tail: f64, config: &DriftConfig) -> Self {
+    fn of(
+        reference: &[PeriodPartial],
+        at: usize,
+        prediction: Prediction,
+        config: &DriftConfig,
+    ) -> Self {
         let draws: Vec<(f64, f64)> = left_out(reference)
             .map(|(out, rest)| Sample::of(rest, at).effects(&Sample::of([out], at)))
             .collect();
-        let limit = |draws: Vec<f64>, least: f64| Bound::of(&draws, tail).limit.max(least);
+        let limit = |draws: Vec<f64>, least: f64| prediction.bound(&draws).max(least);
         let variable = &reference[0].variables[at];
         Self {
             at,
@@ -287,7 +292,7 @@ impl Latent {
         reference: &[PeriodPartial],
         from: usize,
         dimensions: usize,
-        tail: f64,
+        prediction: Prediction,
         config: &DriftConfig,
     ) -> Self {
         let scale = (from..from + dimensions)
@@ -302,7 +307,7 @@ impl Latent {
         let draws: Vec<f64> = left_out(reference)
             .map(|(out, rest)| Fourier::discrepancy(&latent.embed([out]), &latent.embed(rest)))
             .collect();
-        latent.limit = Bound::of(&draws, tail).limit.max(config.mmd_min);
+        latent.limit = prediction.bound(&draws).max(config.mmd_min);
         latent.mean = latent.embed(reference);
         latent
     }
