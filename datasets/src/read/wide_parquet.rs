@@ -37,6 +37,9 @@ pub(crate) fn open<B: ChunkReader + 'static>(
     let mut names = vec![mapping.time.clone()];
     names.extend(mapping.channels.list().iter().map(|channel| channel.column().to_owned()));
     names.extend(mapping.entity.clone());
+    // Damage shows where its batch begins, so that batches must stand where they stood when
+    // nothing was skipped.
+    let whole = skip - skip % BATCH_ROWS as u64;
     let (batches, columns) = match Opened::new(blob, name)? {
         None => (Batches::empty(name), Vec::new()),
         Some(opened) => {
@@ -48,7 +51,7 @@ pub(crate) fn open<B: ChunkReader + 'static>(
             chosen.sort_unstable();
             chosen.dedup();
             let columns = places.iter().filter_map(|at| chosen.binary_search(at).ok()).collect();
-            (opened.read(chosen, BATCH_ROWS, skip)?, columns)
+            (opened.read(chosen, BATCH_ROWS, whole)?, columns)
         }
     };
     Ok(Box::new(WideParquet {
@@ -58,7 +61,8 @@ pub(crate) fn open<B: ChunkReader + 'static>(
         schema,
         stem: mapping.entity.is_none().then(|| stem(name)),
         time_format: mapping.time_format.clone(),
-        next: first_offset + skip,
+        next: first_offset + whole,
+        skip_to: first_offset + skip,
     }))
 }
 
@@ -104,26 +108,36 @@ struct WideParquet {
     time_format: TimeFormat,
     /// Offset of the next row.
     next: u64,
+    /// Rows before this offset are not handed on.
+    skip_to: u64,
 }
 
 impl Reader for WideParquet {
     fn next_batch(&mut self) -> Result<Option<ReadBatch>> {
-        let first_offset = self.next;
-        match self.batches.next()? {
-            Step::End => Ok(None),
-            Step::Batch(batch) => {
-                self.next += batch.num_rows() as u64;
-                self.read(first_offset, &batch).map(Some)
-            }
-            Step::Damaged(reason) => {
-                self.next += 1;
-                let fault = Fault::of(format!("the file cannot be decoded from here on: {reason}"));
-                Ok(Some(ReadBatch {
-                    first_offset,
-                    records: 1,
-                    rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
-                    rejects: vec![reject(first_offset, fault, Raw::default())],
-                }))
+        loop {
+            let first_offset = self.next;
+            match self.batches.next()? {
+                Step::End => return Ok(None),
+                Step::Batch(batch) => {
+                    let rows = batch.num_rows();
+                    self.next += rows as u64;
+                    let skip = self.skip_to.saturating_sub(first_offset).min(rows as u64);
+                    if skip < rows as u64 {
+                        let batch = batch.slice(skip as usize, rows - skip as usize);
+                        return self.read(first_offset + skip, &batch).map(Some);
+                    }
+                }
+                Step::Damaged(_) if first_offset < self.skip_to => return Ok(None),
+                Step::Damaged(reason) => {
+                    self.next += 1;
+                    let reason = format!("the file cannot be decoded from here on: {reason}");
+                    return Ok(Some(ReadBatch {
+                        first_offset,
+                        records: 1,
+                        rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
+                        rejects: vec![reject(first_offset, Fault::of(reason), Raw::default())],
+                    }));
+                }
             }
         }
     }
