@@ -1,6 +1,8 @@
 //! Readers of real formats, seeded simulators with ground truth, and splits.
 //!
 //! - [`read`]: files in their original formats to the schemas of `operators`, bounded in memory
+//! - [`labels`]: ground truth of public sets, for evaluation
+//! - [`split`]: train and held-out parts, by time or entity
 //! - [`simulate`]: seeded streams that say what was put into them
 //! - [`catalogue`]: public data sets, fetched from their original addresses
 //! - [`describe()`]: rows, entities, times and channels of a file or directory
@@ -9,8 +11,10 @@ pub mod catalogue;
 mod describe;
 mod error;
 mod file;
+pub mod labels;
 pub mod read;
 pub mod simulate;
+pub mod split;
 
 pub use describe::{ChannelSummary, Description, describe, matching};
 pub use error::{Error, Result};

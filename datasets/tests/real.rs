@@ -187,3 +187,56 @@ fn first_entry(zip: &[u8]) -> Vec<u8> {
     flate2::read::DeflateDecoder::new(&zip[data..]).read_to_end(&mut out).unwrap();
     out
 }
+
+#[test]
+fn labels_stand_beside_their_rows() {
+    use cloudops_datasets::labels::{asd, cmapss, nab, skab, smd};
+    let Some(dir) = datasets() else { return };
+
+    let machines = smd::load(&dir.join("smd")).unwrap();
+    let machine = machines.iter().find(|machine| machine.name == "machine-1-6").unwrap();
+    assert_eq!((machine.test.rows, machine.test.cols), (23_689, 38));
+    let (segment, dimensions) = &machine.root_causes[0];
+    assert_eq!(*segment, 246..252);
+    assert_eq!(dimensions[..3], [0, 1, 2]);
+    for machine in machines.iter().chain(&asd::load(&dir.join("asd")).unwrap()) {
+        for (segment, dimensions) in &machine.root_causes {
+            let labelled = machine.labels[segment.clone()].iter().filter(|label| **label).count();
+            assert!(labelled * 2 > segment.len(), "{} {segment:?}", machine.name);
+            assert!(!dimensions.is_empty());
+        }
+    }
+
+    let skab = skab::load(&dir.join("skab")).unwrap();
+    assert_eq!(skab.anomaly_free.iter().map(|e| e.values.rows).sum::<usize>(), 9405);
+    for experiment in &skab.experiments {
+        assert_eq!(experiment.values.cols, 8);
+        assert!(experiment.anomaly.contains(&true), "{}", experiment.name);
+        assert_eq!(experiment.anomaly.len(), experiment.values.rows);
+    }
+
+    let series = nab::load(&dir.join("nab")).unwrap();
+    let taxi = series.iter().find(|series| series.name == "realKnownCause/nyc_taxi").unwrap();
+    assert_eq!((taxi.windows.len(), taxi.values.rows), (5, 10_320));
+    assert!(taxi.labels.iter().filter(|label| **label).count() > 1000);
+
+    let engines = cmapss::load(&dir.join("cmapss")).unwrap();
+    assert_eq!(engines.len(), 200);
+    assert_eq!(engines.iter().filter(|engine| engine.is_train).count(), 100);
+    assert_eq!((engines[0].values.rows, engines[0].remaining_cycles), (192, 0));
+    assert_eq!((engines[100].name.as_str(), engines[100].remaining_cycles), ("test_FD001-1", 112));
+}
+
+#[test]
+fn fetch_copies_and_checks() {
+    use cloudops_datasets::catalogue::fetch;
+    let Some(dir) = datasets() else { return };
+    let dest = tempfile::tempdir().unwrap();
+    for name in ["smd", "nab", "focus_1_0"] {
+        let first = fetch(name, dest.path(), Some(&dir)).unwrap();
+        assert!(first.fetched > 0 && first.present == 0, "{first:?}");
+        let again = fetch(name, dest.path(), Some(&dir)).unwrap();
+        assert_eq!((again.fetched, again.present), (0, first.fetched));
+    }
+    assert!(dest.path().join("smd/train/machine-1-6.txt").is_file());
+}

@@ -27,6 +27,7 @@ mod wide;
 mod wide_parquet;
 
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
+pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
 use source::Source;
 pub use time::TimeFormat;
 
