@@ -15,6 +15,10 @@ use scaling::Scaling;
 
 /// Errors are measured against standardised values clamped to this (±): wider than
 /// [`scaling::INPUT_LIMIT`], so that of several broken channels the worst still ranks first.
+///
+/// Mean AUPRC of windows of 30 steps over four SMD machines: max-|z| 0.27 with errors clamped to
+/// 10, 0.60 to 100, 0.60 unclamped; PCA with inputs and errors clamped to 10 0.54, to 10 and 100
+/// 0.63, unclamped 0.53.
 pub const ERROR_LIMIT: f32 = 100.0;
 
 /// A fitted model.
