@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float32Type;
@@ -388,11 +388,11 @@ pub mod cmapss {
         Ok(all)
     }
 
-    fn is_train(path: &PathBuf) -> bool {
+    fn is_train(path: &Path) -> bool {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("train_"))
     }
 
-    fn engines(path: &PathBuf, table: &Table) -> Vec<Engine> {
+    fn engines(path: &Path, table: &Table) -> Vec<Engine> {
         let mut row = 0;
         let runs = table.entities.chunk_by(|a, b| a == b).map(|run| {
             let rows = row..row + run.len();

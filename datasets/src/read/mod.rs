@@ -137,7 +137,7 @@ pub fn open<B: ChunkReader + 'static>(
             let layout = Layout::of(name, mapping.encoding, mapping.delimiter, Naming::Exact)?;
             let wants = decode.wants();
             let records = file.records(&layout, &wants)?;
-            Ok(TextReader::open(records, decode, first_offset, skip_records)?)
+            TextReader::open(records, decode, first_offset, skip_records)
         }
         Format::SensorLong { mapping } => {
             let layout = Layout::of(name, mapping.encoding, mapping.delimiter, Naming::Exact)?;
@@ -147,12 +147,12 @@ pub fn open<B: ChunkReader + 'static>(
         Format::Focus { encoding } => {
             let layout = Layout::of(name, *encoding, ',', Naming::Loose)?;
             let records = file.records(&layout, &focus::wants())?;
-            Ok(TextReader::open(records, focus::Focus::default(), first_offset, skip_records)?)
+            TextReader::open(records, focus::Focus::default(), first_offset, skip_records)
         }
         Format::CloudTrail {} => {
             let records = json::Json::new(Source::new(file.blob, name)?, &[], Naming::Exact, true);
             let decode = cloudtrail::CloudTrail::default();
-            Ok(TextReader::open(Box::new(records), decode, first_offset, skip_records)?)
+            TextReader::open(Box::new(records), decode, first_offset, skip_records)
         }
     }
 }
@@ -173,7 +173,7 @@ impl<B: ChunkReader + 'static> File<'_, B> {
         decode: wide::Wide,
     ) -> Result<Box<dyn Reader>> {
         let records = Delimited::new(Source::new(self.blob, self.name)?, separator, columns)?;
-        Ok(TextReader::open(Box::new(records), decode, self.first_offset, self.skip)?)
+        TextReader::open(Box::new(records), decode, self.first_offset, self.skip)
     }
 
     fn headed(

@@ -205,8 +205,8 @@ fn principal(seed: u64, number: u32) -> Principal {
     let count = 4 + rng.below(4);
     Principal {
         name: format!("user-{:03}", number + 1),
-        region: *rng.pick(&REGIONS),
-        agent: *rng.pick(&AGENTS),
+        region: REGIONS[rng.below(REGIONS.len())],
+        agent: AGENTS[rng.below(AGENTS.len())],
         address: format!("198.51.100.{}", 1 + number % 250),
         hour: 6 + rng.below(6) as i64,
         operations: (0..count).map(|_| rng.below(ORDINARY.len())).collect(),
