@@ -5,9 +5,17 @@
 //!
 //! - [`catalog`]: the log of create-only records, its fold, and who may write it
 //! - [`table`]: every table, declared once: names, columns, meaning
+//! - [`view`]: the questions people ask first, answered
+//! - [`statement`], [`session`]: from SQL text to rows of the catalog
+//! - [`output`], [`shell`]: rows to text and files, and the interactive shell
 
 pub mod catalog;
 mod error;
+pub mod output;
+pub mod session;
+pub mod shell;
+pub mod statement;
 pub mod table;
+pub mod view;
 
 pub use error::{Error, Result};

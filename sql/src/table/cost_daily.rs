@@ -10,11 +10,7 @@ pub(super) const TABLE: Table = Table {
     kind: Kind::Result,
     own: &[
         ENTITY,
-        required(
-            "day",
-            Type::Day,
-            "day on which the charge periods begin, UTC",
-        ),
+        required("day", Type::Day, "day on which the charge periods begin, UTC"),
         required(cost::PROVIDER, Type::Text, "FOCUS ProviderName"),
         required(cost::BILLING_ACCOUNT, Type::Text, "FOCUS BillingAccountId"),
         required(cost::SERVICE, Type::Text, "FOCUS ServiceName"),
@@ -23,26 +19,10 @@ pub(super) const TABLE: Table = Table {
             Type::Text,
             "FOCUS BillingCurrency, ISO 4217; never add across it",
         ),
-        required(
-            cost::BILLED_COST,
-            Type::Money,
-            "sum of BilledCost, in the currency",
-        ),
-        required(
-            cost::EFFECTIVE_COST,
-            Type::Money,
-            "sum of EffectiveCost, in the currency",
-        ),
+        required(cost::BILLED_COST, Type::Money, "sum of BilledCost, in the currency"),
+        required(cost::EFFECTIVE_COST, Type::Money, "sum of EffectiveCost, in the currency"),
         required("charges", Type::U64, "charge rows added up"),
     ],
-    sort: &[
-        "source",
-        "entity_id",
-        "day",
-        "provider",
-        "billing_account",
-        "service",
-        "currency",
-    ],
+    sort: &["source", "entity_id", "day", "provider", "billing_account", "service", "currency"],
     statistics: &["source", "entity_id", "day", "service"],
 };

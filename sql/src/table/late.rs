@@ -11,11 +11,7 @@ pub(super) const TABLE: Table = Table {
     own: &[
         ENTITY,
         required(schema::TS, Type::Instant, "the record's event time, UTC"),
-        required(
-            "watermark",
-            Type::Instant,
-            "its partition's watermark at its arrival, UTC",
-        ),
+        required("watermark", Type::Instant, "its partition's watermark at its arrival, UTC"),
         required("raw", Type::Text, "the record, as a JSON object"),
     ],
     sort: &["source", "partition", "offset_from"],

@@ -1,12 +1,40 @@
 //! `models`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
+//!
+//! Their rows are built when asked for. `epochs` reads the whole log again,
+//! because the fold does not keep what only the past knows; all others are at
+//! hand.
 
-use super::{Kind, Table, Type, optional, required};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    UInt64Array,
+};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use futures_util::TryStreamExt;
+use tokio::sync::OnceCell;
+
+use super::{Kind, SOURCE, Table, Type, optional, required};
+use crate::Result;
+use crate::catalog::State;
+use crate::catalog::history::{Committed, History};
+use crate::catalog::record::{DataFile, Promote, SourceCommit};
+use crate::view::{self, View};
 
 pub(super) const MODELS: Table = Table {
     name: "models",
     description: "a model version was put in force from an event time on",
     kind: Kind::Log,
     own: &[
+        required("stream", Type::Text, "stream whose windows it scores"),
         required("name", Type::Text, "the model"),
         required("version", Type::Text, "its immutable version"),
         optional(
@@ -14,11 +42,9 @@ pub(super) const MODELS: Table = Table {
             Type::Instant,
             "event time from which it scores, UTC; null: from the beginning",
         ),
-        required(
-            "promoted_seq",
-            Type::U64,
-            "number of the log record that says so",
-        ),
+        required("promoted_seq", Type::U64, "number of the log record that says so"),
+        required("reason", Type::Text, "why: by hand, by drift, a rollback"),
+        optional("promoted_at", Type::Instant, "wall clock when it was promoted, UTC"),
     ],
     sort: &["promoted_seq"],
     statistics: &[],
@@ -31,32 +57,30 @@ pub(super) const EPOCHS: Table = Table {
     own: &[
         required("epoch", Type::U64, "the epoch"),
         required("source", Type::Text, "name of the configured stream"),
+        required("records_in", Type::U64, "records read, and rejects that belong to no record"),
+        required("on_time", Type::U64, "records accepted in time, duplicates included"),
+        required("late", Type::U64, "records older than the watermark at their arrival"),
+        required("rejected", Type::U64, "pieces of input that could not be read"),
         required(
-            "records_in",
+            "duplicates",
             Type::U64,
-            "records read: on_time + late + rejected + duplicates",
+            "records accepted but seen before, and so without effect",
         ),
-        required("on_time", Type::U64, "records handed to windows"),
-        required("late", Type::U64, "rows added to late"),
-        required("rejected", Type::U64, "rows added to rejects"),
-        required("duplicates", Type::U64, "records seen before, dropped"),
+        required(
+            "pending",
+            Type::U64,
+            "records held back in state after the epoch; a level, not a count of the epoch",
+        ),
         optional(
             "watermark",
             Type::Instant,
-            "least watermark over the source's partitions at the epoch's end, UTC",
+            "least watermark over the partitions read that have not ended, UTC; null: all have, or none has one yet",
         ),
-        required("files", Type::U64, "files the commit added, of all sources"),
+        required("ended", Type::Flag, "every partition read in the epoch has ended"),
+        required("files", Type::U64, "files of the commit that may hold rows of the source"),
         required("rows", Type::U64, "rows in those files"),
-        optional(
-            "started_at",
-            Type::Instant,
-            "wall clock when the epoch was planned, UTC",
-        ),
-        optional(
-            "committed_at",
-            Type::Instant,
-            "wall clock when it was committed, UTC",
-        ),
+        optional("started_at", Type::Instant, "wall clock when the epoch was planned, UTC"),
+        optional("committed_at", Type::Instant, "wall clock when it was committed, UTC"),
     ],
     sort: &["epoch", "source"],
     statistics: &[],
@@ -97,3 +121,220 @@ pub(super) const COLUMNS: Table = Table {
     sort: &[],
     statistics: &[],
 };
+
+/// What the log says, read when a query asks.
+#[derive(Debug)]
+pub(crate) struct Log {
+    schema: SchemaRef,
+    rows: Rows,
+    read: OnceCell<RecordBatch>,
+}
+
+/// Where a log table's rows come from.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    /// Rows at hand.
+    Ready(RecordBatch),
+    /// `epochs`, from the log up to a number.
+    Epochs(History),
+}
+
+impl Log {
+    /// A log table with these rows.
+    pub(crate) fn new(table: &Table, rows: Rows) -> Self {
+        Self { schema: table.schema(), rows, read: OnceCell::new() }
+    }
+
+    async fn batch(&self) -> Result<&RecordBatch> {
+        match &self.rows {
+            Rows::Ready(batch) => Ok(batch),
+            Rows::Epochs(history) => self.read.get_or_try_init(|| epochs(history)).await,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for Log {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let batch =
+            self.batch().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let schema = Arc::clone(&self.schema);
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch.clone()]], schema, projection.cloned())?)
+    }
+}
+
+/// The rows of `models`.
+pub(crate) fn models(state: &State) -> RecordBatch {
+    let promotions = &state.promotions;
+    let text = |value: fn(&Promote) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(promotions.iter().map(|(_, p)| value(p))))
+    };
+    batch(
+        &MODELS,
+        vec![
+            text(|promote| &promote.stream),
+            text(|promote| &promote.model.name),
+            text(|promote| &promote.model.version),
+            instants(promotions.iter().map(|(_, promote)| promote.effective_from_us)),
+            numbers(promotions.iter().map(|(seq, _)| *seq)),
+            text(|promote| &promote.reason),
+            instants(promotions.iter().map(|(_, promote)| promote.promoted_at_us)),
+        ],
+    )
+}
+
+/// The rows of `tables`.
+pub(crate) fn tables(state: &State) -> RecordBatch {
+    let kind = |table: &Table| match table.kind {
+        Kind::Result => "result",
+        Kind::Log => "log",
+    };
+    let tables = || super::all();
+    let views = || view::all().iter();
+    let names = tables().map(|table| table.name).chain(views().map(|view| view.name));
+    let kinds = tables().map(kind).chain(views().map(|_| "view"));
+    let descriptions =
+        tables().map(|table| table.description).chain(views().map(|view| view.description));
+    let total = |value: fn(&DataFile) -> u64| {
+        let of_table = |table: &Table| state.files(table.name).iter().map(|file| value(file)).sum();
+        numbers(tables().map(of_table).chain(views().map(|_| 0)))
+    };
+    batch(
+        &TABLES,
+        vec![
+            Arc::new(StringArray::from_iter_values(names)),
+            Arc::new(StringArray::from_iter_values(kinds)),
+            Arc::new(StringArray::from_iter_values(descriptions)),
+            total(|_| 1),
+            total(|file| file.rows),
+            total(|file| file.bytes),
+        ],
+    )
+}
+
+/// The rows of `columns`, with the schemas that the views turned out to have.
+pub(crate) fn columns(views: &[(&'static View, SchemaRef)]) -> RecordBatch {
+    let docs = super::all().flat_map(Table::columns).map(|column| column.doc);
+    let view_docs = views.iter().flat_map(|(view, _)| view.columns).map(|(_, doc)| *doc);
+    let schemas = super::all().map(|table| (table.name, table.schema()));
+    let view_schemas = views.iter().map(|(view, schema)| (view.name, Arc::clone(schema)));
+    let mut tables = Vec::new();
+    let mut ordinals = Vec::new();
+    let mut fields = Vec::new();
+    for (name, schema) in schemas.chain(view_schemas) {
+        for (ordinal, field) in (1..).zip(schema.fields()) {
+            tables.push(name);
+            ordinals.push(ordinal);
+            fields.push(Arc::clone(field));
+        }
+    }
+    let text = |value: fn(&FieldRef) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(fields.iter().map(value)))
+    };
+    let nullable = fields.iter().map(|field| Some(field.is_nullable()));
+    batch(
+        &COLUMNS,
+        vec![
+            Arc::new(StringArray::from_iter_values(tables)),
+            Arc::new(UInt32Array::from(ordinals)),
+            text(|field| field.name().clone()),
+            text(|field| field.data_type().to_string()),
+            Arc::new(nullable.collect::<BooleanArray>()),
+            Arc::new(StringArray::from_iter_values(docs.chain(view_docs))),
+        ],
+    )
+}
+
+/// What became of one source's records in one epoch, all partitions together.
+struct Epoch<'a> {
+    committed: &'a Committed,
+    source: &'a str,
+    partitions: Vec<&'a SourceCommit>,
+}
+
+impl Epoch<'_> {
+    fn total(&self, value: fn(&SourceCommit) -> u64) -> u64 {
+        self.partitions.iter().map(|partition| value(partition)).sum()
+    }
+
+    /// The least watermark: that of a partition that has not ended, unless all have.
+    fn watermark_us(&self) -> i64 {
+        self.partitions.iter().map(|partition| partition.watermark_us).min().unwrap_or(i64::MAX)
+    }
+
+    fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.committed.commit.files.iter().filter(|file| may_hold(file, self.source))
+    }
+}
+
+/// Whether a file's bounds allow rows of the source; one without bounds may hold any.
+fn may_hold(file: &DataFile, source: &str) -> bool {
+    file.columns.get(SOURCE).is_none_or(|stats| {
+        stats.min.as_str().is_none_or(|min| min <= source)
+            && stats.max.as_str().is_none_or(|max| max >= source)
+    })
+}
+
+/// The rows of `epochs`.
+async fn epochs(history: &History) -> Result<RecordBatch> {
+    let committed: Vec<_> = history.epochs().try_collect().await?;
+    let mut rows = Vec::new();
+    for committed in &committed {
+        let mut sources: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for partition in &committed.commit.sources {
+            sources.entry(partition.source.as_str()).or_default().push(partition);
+        }
+        let epochs = sources.into_iter();
+        rows.extend(epochs.map(|(source, partitions)| Epoch { committed, source, partitions }));
+    }
+    let rows = &rows;
+    let total = |value: fn(&SourceCommit) -> u64| numbers(rows.iter().map(|row| row.total(value)));
+    let ended = rows.iter().map(|row| Some(row.watermark_us() == i64::MAX));
+    Ok(batch(
+        &EPOCHS,
+        vec![
+            numbers(rows.iter().map(|row| row.committed.commit.epoch.0)),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.source))),
+            total(|partition| partition.records_in),
+            total(|partition| partition.on_time),
+            total(|partition| partition.late),
+            total(|partition| partition.rejected),
+            total(|partition| partition.duplicates),
+            total(|partition| partition.pending),
+            instants(rows.iter().map(Epoch::watermark_us)),
+            Arc::new(ended.collect::<BooleanArray>()),
+            numbers(rows.iter().map(|row| row.files().count() as u64)),
+            numbers(rows.iter().map(|row| row.files().map(|file| file.rows).sum())),
+            instants(rows.iter().map(|row| row.committed.plan.planned_at_us)),
+            instants(rows.iter().map(|row| row.committed.commit.committed_at_us)),
+        ],
+    ))
+}
+
+fn batch(table: &Table, columns: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(table.schema(), columns).expect("the columns are built as declared above")
+}
+
+fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(UInt64Array::from_iter_values(values))
+}
+
+/// Instants; null for the least and the greatest, which stand for "always" and "at the end".
+fn instants(values: impl Iterator<Item = i64>) -> ArrayRef {
+    let values = values.map(|value| (value != i64::MIN && value != i64::MAX).then_some(value));
+    Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}

@@ -17,8 +17,9 @@ mod alerts;
 mod attributions;
 mod cost_daily;
 mod drift;
+pub(crate) mod files;
 mod late;
-mod log;
+pub(crate) mod log;
 mod rejects;
 mod scores;
 mod windows;
@@ -124,22 +125,12 @@ pub fn floats() -> DataType {
 
 /// A column that every row has.
 const fn required(name: &'static str, type_: Type, doc: &'static str) -> Column {
-    Column {
-        name,
-        type_,
-        nullable: false,
-        doc,
-    }
+    Column { name, type_, nullable: false, doc }
 }
 
 /// A column that a row may lack.
 const fn optional(name: &'static str, type_: Type, doc: &'static str) -> Column {
-    Column {
-        name,
-        type_,
-        nullable: true,
-        doc,
-    }
+    Column { name, type_, nullable: true, doc }
 }
 
 /// The epoch that committed the row.
@@ -156,11 +147,7 @@ pub const COMMON: &[Column] = &[
     ),
     required(SOURCE, Type::Text, "name of the configured stream"),
     required(result::PARTITION, Type::U32, "partition of the stream"),
-    required(
-        result::OFFSET_FROM,
-        Type::U64,
-        "first record of the partition that the row rests on",
-    ),
+    required(result::OFFSET_FROM, Type::U64, "first record of the partition that the row rests on"),
     required(
         result::OFFSET_TO,
         Type::U64,
@@ -169,33 +156,21 @@ pub const COMMON: &[Column] = &[
 ];
 
 /// What every table scored or windowed by entity says next.
-const ENTITY: Column = required(
-    schema::ENTITY_ID,
-    Type::Text,
-    "machine, engine, VM, principal or account",
-);
-const WINDOW_START: Column = required(
-    result::WINDOW_START,
-    Type::Instant,
-    "event time of the window's first row, UTC",
-);
+const ENTITY: Column =
+    required(schema::ENTITY_ID, Type::Text, "machine, engine, VM, principal or account");
+const WINDOW_START: Column =
+    required(result::WINDOW_START, Type::Instant, "event time of the window's first row, UTC");
 const WINDOW_END: Column = required(
     result::WINDOW_END,
     Type::Instant,
     "window by count: event time of its last row; by time: its exclusive bound, UTC",
 );
 const ROWS: Column = required(result::ROWS, Type::U32, "input rows in the window");
-const MODEL: Column = required(
-    result::MODEL,
-    Type::Text,
-    "name of the model in force at the window's end",
-);
+const MODEL: Column =
+    required(result::MODEL, Type::Text, "name of the model in force at the window's end");
 const MODEL_VERSION: Column = required(result::MODEL_VERSION, Type::Text, "its immutable version");
-const TOP_CHANNEL: Column = optional(
-    "top_channel",
-    Type::Text,
-    "channel or feature with the greatest share in the error",
-);
+const TOP_CHANNEL: Column =
+    optional("top_channel", Type::Text, "channel or feature with the greatest share in the error");
 
 impl Table {
     /// All columns, in order.
@@ -274,11 +249,7 @@ mod tests {
     fn names_are_unique_and_every_sort_and_statistics_column_exists() {
         let mut tables = BTreeSet::new();
         for table in all() {
-            assert!(
-                tables.insert(table.name),
-                "{} is declared twice",
-                table.name
-            );
+            assert!(tables.insert(table.name), "{} is declared twice", table.name);
             let columns: BTreeSet<_> = table.columns().map(|column| column.name).collect();
             assert_eq!(columns.len(), table.columns().count(), "{}", table.name);
             for name in table.sort.iter().chain(table.statistics) {
@@ -301,22 +272,9 @@ mod tests {
     #[test]
     fn result_tables_begin_with_where_the_row_came_from() {
         let schema = super::schema("sensor_scores").unwrap();
-        let first: Vec<_> = schema
-            .fields()
-            .iter()
-            .take(5)
-            .map(|f| f.name().as_str())
-            .collect();
-        assert_eq!(
-            first,
-            ["epoch", "source", "partition", "offset_from", "offset_to"]
-        );
-        assert!(
-            super::schema("models")
-                .unwrap()
-                .field_with_name("epoch")
-                .is_err()
-        );
+        let first: Vec<_> = schema.fields().iter().take(5).map(|f| f.name().as_str()).collect();
+        assert_eq!(first, ["epoch", "source", "partition", "offset_from", "offset_to"]);
+        assert!(super::schema("models").unwrap().field_with_name("epoch").is_err());
         assert_eq!(super::schema("none"), None);
     }
 }

@@ -13,11 +13,7 @@ pub(super) const TABLE: Table = Table {
             Type::U64,
             "line in the decompressed file, from 1; null where the format has none",
         ),
-        optional(
-            "field",
-            Type::Text,
-            "field at fault; null where the whole piece is",
-        ),
+        optional("field", Type::Text, "field at fault; null where the whole piece is"),
         required("reason", Type::Text, "what is wrong with it"),
         required("raw", Type::Bytes, "its first 64 KiB as read, any encoding"),
         required("raw_length", Type::U64, "its whole length in bytes"),

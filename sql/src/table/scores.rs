@@ -14,21 +14,13 @@ const COLUMNS: &[Column] = &[
     ROWS,
     MODEL,
     MODEL_VERSION,
-    required(
-        result::SCORE,
-        Type::F32,
-        "anomaly score; higher is stranger; scale is the model's",
-    ),
+    required(result::SCORE, Type::F32, "anomaly score; higher is stranger; scale is the model's"),
     optional(
         result::RECONSTRUCTION_ERROR,
         Type::F32,
         "error of the reconstruction, in standardised units",
     ),
-    optional(
-        result::KL,
-        Type::F32,
-        "divergence of the latent from its prior, nats",
-    ),
+    optional(result::KL, Type::F32, "divergence of the latent from its prior, nats"),
     required(
         result::THRESHOLD_STATIC,
         Type::F32,
@@ -39,21 +31,13 @@ const COLUMNS: &[Column] = &[
         Type::F32,
         "the entity's own limit; null until it has warmed up",
     ),
-    required(
-        result::ANOMALY_STATIC,
-        Type::Flag,
-        "score above threshold_static",
-    ),
+    required(result::ANOMALY_STATIC, Type::Flag, "score above threshold_static"),
     optional(
         result::ANOMALY_ADAPTIVE,
         Type::Flag,
         "score above threshold_adaptive; null until warmed up",
     ),
-    required(
-        result::ANOMALY,
-        Type::Flag,
-        "verdict by the configured policy",
-    ),
+    required(result::ANOMALY, Type::Flag, "verdict by the configured policy"),
     optional(
         "contributions",
         Type::Floats,
@@ -74,26 +58,13 @@ const fn scores(name: &'static str, description: &'static str) -> Table {
         kind: Kind::Result,
         own: COLUMNS,
         sort: &["source", "entity_id", "window_end"],
-        statistics: &[
-            "source",
-            "entity_id",
-            "window_start",
-            "window_end",
-            "score",
-            "is_anomaly",
-        ],
+        statistics: &["source", "entity_id", "window_start", "window_end", "score", "is_anomaly"],
     }
 }
 
-pub(super) const SENSOR: Table = scores(
-    "sensor_scores",
-    "score and verdict of one window of an entity's telemetry",
-);
-pub(super) const AUDIT: Table = scores(
-    "audit_scores",
-    "score and verdict of one window of a principal's API activity",
-);
-pub(super) const COST: Table = scores(
-    "cost_scores",
-    "score and verdict of one window of an account's daily cost",
-);
+pub(super) const SENSOR: Table =
+    scores("sensor_scores", "score and verdict of one window of an entity's telemetry");
+pub(super) const AUDIT: Table =
+    scores("audit_scores", "score and verdict of one window of a principal's API activity");
+pub(super) const COST: Table =
+    scores("cost_scores", "score and verdict of one window of an account's daily cost");

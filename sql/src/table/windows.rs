@@ -37,15 +37,9 @@ const fn windows(name: &'static str, description: &'static str) -> Table {
     }
 }
 
-pub(super) const SENSOR: Table = windows(
-    "sensor_windows",
-    "one window of an entity's telemetry, with its features",
-);
-pub(super) const AUDIT: Table = windows(
-    "audit_windows",
-    "one window of a principal's API activity, with its features",
-);
-pub(super) const COST: Table = windows(
-    "cost_windows",
-    "one window of an account's daily cost, with its features",
-);
+pub(super) const SENSOR: Table =
+    windows("sensor_windows", "one window of an entity's telemetry, with its features");
+pub(super) const AUDIT: Table =
+    windows("audit_windows", "one window of a principal's API activity, with its features");
+pub(super) const COST: Table =
+    windows("cost_windows", "one window of an account's daily cost, with its features");
