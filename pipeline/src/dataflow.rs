@@ -12,8 +12,6 @@
 //! only drift's sufficient statistics meet on one worker. What each step does
 //! with the stream's settings is in [`crate::path`].
 
-use std::sync::Arc;
-
 use cloudops_datasets::StreamKind;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
@@ -118,7 +116,9 @@ impl Graph {
             for records in stream.rejects {
                 inputs.rejects.send_batch(&mut Batch::new(Partition(0), records));
             }
-            inputs.clock.send(stream.watermark);
+            if let Some(watermark) = stream.watermark {
+                inputs.clock.send(watermark);
+            }
             inputs.advance_to(epoch.0 + 1);
         }
     }

@@ -108,7 +108,14 @@ pub fn run(
     commands: &Receiver<Command>,
     reports: &Sender<Report>,
 ) {
-    let mut graph = dataflow::build(worker, blueprint);
+    let mut graph = match dataflow::build(worker, blueprint) {
+        Ok(graph) => graph,
+        Err(error) => {
+            // The coordinator stops the job; if it is gone already, there is nobody to tell.
+            drop(reports.send(Report::Failed("build".to_owned(), error.into())));
+            return;
+        }
+    };
     let mut open: VecDeque<Epoch> = VecDeque::new();
     let mut more = true;
     while more || !open.is_empty() {

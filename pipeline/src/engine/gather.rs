@@ -14,9 +14,9 @@ use crate::source::cursor::{Cursor, Cut, Patience};
 
 /// A stream's partitions and what of them has been cut but not planned.
 #[derive(Debug)]
-pub struct Gather {
+pub(super) struct Gather {
     /// The stream.
-    pub stream: Arc<StreamJob>,
+    pub(super) stream: Arc<StreamJob>,
     cursors: Vec<Cursor>,
     cuts: Vec<Cut>,
     /// Whether each partition's end has been planned.
@@ -31,21 +31,21 @@ pub struct Gather {
 
 /// A stream's part of an epoch: what the plan says, and the rows themselves.
 #[derive(Debug)]
-pub struct Share {
+pub(super) struct Share {
     /// An entry a partition that moved, or whose watermark did.
-    pub plans: Vec<SourcePlan>,
+    pub(super) plans: Vec<SourcePlan>,
     /// The rows, by partition.
-    pub cuts: Vec<Cut>,
+    pub(super) cuts: Vec<Cut>,
     /// The stream's watermark after the epoch.
-    pub watermark: Watermark,
+    pub(super) watermark: Watermark,
     /// Whether the next epoch of this stream must wait for this one's drift verdict.
-    pub barrier: bool,
+    pub(super) barrier: bool,
 }
 
 impl Gather {
     /// A stream at its beginning.
     #[must_use]
-    pub fn new(stream: Arc<StreamJob>, cursors: Vec<Cursor>) -> Self {
+    pub(super) fn new(stream: Arc<StreamJob>, cursors: Vec<Cursor>) -> Self {
         let partitions = cursors.len();
         Self {
             stream,
@@ -60,19 +60,19 @@ impl Gather {
 
     /// Records cut but not planned.
     #[must_use]
-    pub fn records(&self) -> u64 {
+    pub(super) fn records(&self) -> u64 {
         self.cuts.iter().map(Cut::records).sum()
     }
 
     /// Whether everything that will ever come has been planned and applied.
     #[must_use]
-    pub fn finished(&self) -> bool {
+    pub(super) fn finished(&self) -> bool {
         self.end_planned.iter().all(|&planned| planned) && self.applied == Watermark::MAX
     }
 
     /// Whether a plan now would say something new.
     #[must_use]
-    pub fn has_news(&self) -> bool {
+    pub(super) fn has_news(&self) -> bool {
         let ending = self.cursors.iter().zip(&self.end_planned).any(|(c, &p)| c.ended() && !p);
         self.records() > 0 || ending || self.behind()
     }
@@ -86,7 +86,7 @@ impl Gather {
     ///
     /// # Errors
     /// When a reader failed.
-    pub fn gather(&mut self, records: u64, patience: Patience) -> Result<()> {
+    pub(super) fn gather(&mut self, records: u64, patience: Patience) -> Result<()> {
         // Rows held back by a drift verdict would only pile up behind it.
         if self.behind() {
             return Ok(());
@@ -109,7 +109,7 @@ impl Gather {
     }
 
     /// Plans what has been gathered.
-    pub fn share(&mut self) -> Share {
+    pub(super) fn share(&mut self) -> Share {
         let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
         self.unapplied.extend(cuts.iter().filter_map(|cut| cut.event_times));
         let ending: Vec<bool> = self.cursors.iter().map(Cursor::ended).collect();
@@ -141,7 +141,7 @@ impl Gather {
     ///
     /// # Errors
     /// When a reader failed, or the input no longer holds the planned records.
-    pub fn replay(&mut self, plans: &[SourcePlan]) -> Result<Share> {
+    pub(super) fn replay(&mut self, plans: &[SourcePlan]) -> Result<Share> {
         for plan in plans {
             let i = plan.partition.0 as usize;
             anyhow::ensure!(
