@@ -410,3 +410,156 @@ fn settle(values: &mut [f32], score: f32) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::TimestampMicrosecondArray;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::{times, vector_array};
+    use crate::score::{ModelId, ScoreWeights};
+    use crate::threshold::CLOSED;
+
+    const CHANNELS: usize = 3;
+    const STEPS: usize = 4;
+
+    fn info(weights: Option<ScoreWeights>) -> ModelInfo {
+        ModelInfo {
+            id: ModelId { name: "m".to_owned(), version: "1".to_owned() },
+            channels: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            steps: STEPS,
+            latents: 2,
+            weights,
+            score_quantiles: Vec::new(),
+            channel_mean: vec![0.0, 10.0, -5.0],
+            channel_std: vec![1.0, 2.0, 0.0],
+        }
+    }
+
+    /// Two windows of an alert each, explained or not by the event.
+    fn judged(
+        scores: [f32; 2],
+        errors: Vec<f32>,
+        steps: Vec<f32>,
+        kl: f32,
+        raw: Vec<f32>,
+    ) -> RecordBatch {
+        let text = |values: [Option<&str>; 2]| -> ArrayRef {
+            Arc::new(StringArray::from(values.to_vec()))
+        };
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            (ENTITY_ID, text([Some("x"), Some("y")])),
+            (
+                WINDOW_END,
+                Arc::new(TimestampMicrosecondArray::from(vec![7, 8]).with_timezone("UTC")),
+            ),
+            (PARTITION, Arc::new(UInt32Array::from(vec![0, 0]))),
+            (OFFSET_FROM, Arc::new(arrow::array::UInt64Array::from(vec![1, 2]))),
+            (OFFSET_TO, Arc::new(arrow::array::UInt64Array::from(vec![3, 4]))),
+            (WINDOW, Arc::new(vector_array(STEPS * CHANNELS, raw))),
+            (MODEL, text([Some("m"), Some("m")])),
+            (MODEL_VERSION, text([Some("1"), Some("1")])),
+            (SCORE, Arc::new(Float32Array::from(scores.to_vec()))),
+            (KL, Arc::new(Float32Array::from(vec![kl, kl]))),
+            (CHANNEL_ERROR, Arc::new(vector_array(CHANNELS, errors))),
+            (STEP_ERROR, Arc::new(vector_array(STEPS, steps))),
+            (ANOMALY, Arc::new(BooleanArray::from(vec![true, true]))),
+            (ALERT_ID, text([Some("one"), Some("two")])),
+            (ALERT_EVENT, text([Some(OPENED), Some(CLOSED)])),
+        ];
+        let field =
+            |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
+        let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|c| c.1).collect()).unwrap()
+    }
+
+    fn values<'a>(parts: &'a RecordBatch, alert: &str, method: &str) -> Vec<(&'a str, f32)> {
+        let column = |name| texts(parts, name).unwrap();
+        let rows = 0..parts.num_rows();
+        let rows = rows.filter(|row| {
+            column(ALERT_ID).value(*row) == alert && column(METHOD).value(*row) == method
+        });
+        let value = floats(parts, VALUE).unwrap();
+        rows.map(|row| (column(FEATURE).value(row), value.value(row))).collect()
+    }
+
+    fn calm() -> Vec<f32> {
+        [0.0, 10.0, -5.0].repeat(STEPS * 2)
+    }
+
+    #[test]
+    fn parts_follow_the_scores_own_definition() {
+        let weights = Some(ScoreWeights { reconstruction: 2.0, kl: 0.5, offset: -1.0 });
+        let batch = judged(
+            [12.0, 1.0],
+            vec![1.0, 2.0, 3.0, 1.0, 1.0, 1.0],
+            vec![3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5],
+            2.0,
+            calm(),
+        );
+        let parts = Attribute::default().explain(&batch, &info(weights)).unwrap().unwrap();
+        assert_eq!(
+            values(&parts, "one", "reconstruction"),
+            [("a", 2.0), ("b", 4.0), ("c", 6.0), (LATENT_KL, 1.0), (BASELINE, -1.0)]
+        );
+        let by_step = values(&parts, "one", "reconstruction_by_step");
+        assert_eq!(by_step[..2], [(ALL_CHANNELS, 6.0), (ALL_CHANNELS, 2.0)]);
+        let offsets =
+            column(&parts, T_OFFSET).unwrap().as_primitive::<arrow::datatypes::Int32Type>();
+        let offsets: Vec<_> = offsets.iter().flatten().collect();
+        assert_eq!(offsets, [-3, -2, -1, 0]);
+        assert!(values(&parts, "two", "reconstruction").is_empty(), "only what opens an alert");
+        assert!(times(&parts, WINDOW_END).unwrap().iter().all(|end| *end == 7));
+    }
+
+    #[test]
+    fn the_strangest_channel_takes_most_of_max_abs_z() {
+        let mut raw = calm();
+        raw[1] = 10.0 + 2.0 * 3.0;
+        raw[CHANNELS] = 4.0;
+        let config = AttributeConfig { ranker: Ranker::MaxAbsZ, ..AttributeConfig::default() };
+        let attribute = Attribute::new(config);
+        let batch = judged([25.0, 0.0], vec![1.0; 6], vec![1.0; 8], 0.0, raw);
+        let parts = attribute.explain(&batch, &info(None)).unwrap().unwrap();
+        assert_eq!(values(&parts, "one", "max_abs_z"), [("a", 16.0), ("b", 9.0), ("c", 0.0)]);
+        let contributions = attribute.contributions(&batch, &info(None)).unwrap();
+        assert_eq!(contributions.top_channel.value(0), "a");
+        let third = 1.0 / 3.0;
+        assert_eq!(
+            contributions.shares.value(1).as_primitive::<Float32Type>().values(),
+            &[third; 3]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parts_of_an_alert_and_method_sum_to_its_score(
+            errors in prop::collection::vec(0.0f32..1e4, CHANNELS * 2),
+            steps in prop::collection::vec(0.0f32..1e4, STEPS * 2),
+            raw in prop::collection::vec(-1e4f32..1e4, STEPS * CHANNELS * 2),
+            kl in 0.0f32..100.0,
+            opaque in any::<bool>(),
+            scores in prop::array::uniform2(-10.0f32..1e5),
+        ) {
+            let weights = ScoreWeights { reconstruction: 0.7, kl: 0.03, offset: -1.5 };
+            // A model's score is that of its parts, up to rounding.
+            let total: f32 = errors[..CHANNELS].iter().sum();
+            let own = 0.7 * total + 0.03 * kl - 1.5;
+            let scores = if opaque { scores } else { [own, own] };
+            let scale = total / steps[..STEPS].iter().sum::<f32>().max(1e-3);
+            let steps: Vec<f32> = steps.iter().map(|step| step * scale).collect();
+            let batch = judged(scores, errors, steps, kl, raw);
+            let config = AttributeConfig { explain: Explain::Flagged, ..AttributeConfig::default() };
+            let parts = Attribute::new(config).explain(&batch, &info((!opaque).then_some(weights)));
+            let parts = parts.unwrap().unwrap();
+            for method in ["reconstruction", "reconstruction_by_step", "max_abs_z"] {
+                let found = values(&parts, "one", method);
+                prop_assert!(!found.is_empty());
+                let sum: f32 = found.iter().map(|part| part.1).sum();
+                let near = 1e-5 * scores[0].abs().max(1.0);
+                prop_assert!((sum - scores[0]).abs() <= near, "{} {} {}", method, sum, scores[0]);
+            }
+        }
+    }
+}

@@ -526,3 +526,159 @@ impl Snapshot for Daily {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::BooleanArray;
+    use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::cost;
+    use crate::schema::vectors;
+
+    /// A charge: entity, day and hour, service, currency, amount in 10⁻¹².
+    type Charge = (u8, i64, u8, u8, i128);
+
+    fn charges(rows: &[Charge]) -> RecordBatch {
+        let text = |of: &dyn Fn(&Charge) -> String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
+        };
+        let same = |value: &str| text(&|_| value.to_owned());
+        let time = || -> ArrayRef {
+            let hours = rows.iter().map(|row| row.1 * 3_600_000_000);
+            Arc::new(TimestampMicrosecondArray::from_iter_values(hours).with_timezone("UTC"))
+        };
+        let amount = |scale: i128| -> ArrayRef {
+            let amounts = rows.iter().map(|row| row.4 * scale);
+            let amounts = Decimal128Array::from_iter_values(amounts);
+            Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE).unwrap())
+        };
+        let columns: Vec<ArrayRef> = vec![
+            text(&|row| format!("account{}", row.0)),
+            time(),
+            Arc::new(UInt64Array::from_iter_values(0..rows.len() as u64)),
+            same("AWS"),
+            same("payer"),
+            text(&|row| format!("service{}", row.2)),
+            same(""),
+            same(""),
+            same(""),
+            same("Usage"),
+            same(""),
+            time(),
+            amount(1),
+            amount(2),
+            text(&|row| if row.3 == 0 { "USD" } else { "EUR" }.to_owned()),
+            same(""),
+        ];
+        RecordBatch::try_new(cost::schema(), columns).unwrap()
+    }
+
+    fn daily() -> Daily {
+        Daily::new(vec!["service0".to_owned(), "service1".to_owned()]).unwrap()
+    }
+
+    const UNIT: i128 = 1_000_000_000_000;
+
+    #[test]
+    fn a_day_is_described_by_its_services_and_the_days_before() {
+        let mut daily = daily();
+        let rows = [
+            (1, 0, 0, 0, 3 * UNIT),
+            (1, 5, 7, 0, UNIT),
+            (1, 24, 0, 0, 2 * UNIT),
+            (1, 30, 0, 1, UNIT),
+            (1, 47, 1, 0, -UNIT),
+        ];
+        daily.push(Partition(2), &charges(&rows), None).unwrap();
+        assert_eq!(daily.pending_rows(), 5);
+        let (none, _) = daily.advance(Watermark(DAY_US - 1)).unwrap();
+        assert!(none.is_empty());
+        let (first, _) = daily.advance(Watermark(DAY_US)).unwrap();
+        assert_eq!((first[0].num_rows(), daily.pending_rows()), (2, 3));
+        let (rows, windows) = daily.advance(Watermark::MAX).unwrap();
+        let billed = amounts(&rows[0], BILLED_COST).unwrap();
+        assert_eq!(billed.values()[..], [UNIT, 2 * UNIT, -UNIT]);
+        assert_eq!(texts(&rows[0], CURRENCY).unwrap().value(0), "EUR");
+        let (features, width) = vectors(&windows[0], FEATURES).unwrap();
+        let names = daily.feature_names();
+        assert_eq!(width, names.len());
+        let feature =
+            |name: &str| f64::from(features[names.iter().position(|found| found == name).unwrap()]);
+        let close = |name: &str, want: f64| {
+            assert!((feature(name) - want).abs() < 1e-6, "{name}: {}, {want}", feature(name));
+        };
+        // Effective cost is twice the billed; euros are not added to dollars.
+        close("service:service0", 4f64.asinh());
+        close("service:service1", (-2f64).asinh());
+        close("other", 0.0);
+        close("total", 2f64.asinh());
+        close("day_over_day", 2f64.asinh() - 8f64.asinh());
+        close("against_week", 2f64.asinh() - 8f64.asinh());
+        close("days_known", 1.0 / 7.0);
+        close("share_entropy", 0.0);
+        close("weekday_sin", (std::f64::consts::TAU * 4.0 / 7.0).sin());
+        close("charges", 4f64.ln());
+        assert_eq!(times(&windows[0], crate::schema::result::WINDOW_END).unwrap(), [2 * DAY_US]);
+    }
+
+    #[test]
+    fn a_service_named_twice_is_refused() {
+        assert!(Daily::new(vec!["a".to_owned(), "a".to_owned()]).is_err());
+    }
+
+    fn all(batches: &[RecordBatch]) -> RecordBatch {
+        concat_batches(&batches[0].schema(), batches).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn sums_are_exact_and_know_neither_order_nor_cuts_nor_restarts(
+            rows in prop::collection::vec(
+                (0u8..5, 0i64..24 * 9, 0u8..4, 0u8..2, -(1i128 << 60)..1i128 << 60), 1..200),
+            order in any::<u64>(),
+            closed_after in 0i64..9,
+        ) {
+            let batch = charges(&rows);
+            let mut whole = daily();
+            whole.push(Partition(0), &batch, None).unwrap();
+            let (want_rows, want_windows) = whole.advance(Watermark::MAX).unwrap();
+            let sum: i128 = amounts(&want_rows[0], BILLED_COST).unwrap().values().iter().sum();
+            prop_assert_eq!(sum, rows.iter().map(|row| row.4).sum::<i128>());
+
+            // Early days first, as the watermark promises; else shuffled, in parts, restarted.
+            let bound = closed_after * DAY_US;
+            let early = |ts: &i64| Some(*ts < bound);
+            let early: BooleanArray = times(&batch, TS).unwrap().iter().map(early).collect();
+            let late: BooleanArray = early.iter().map(|early| early.map(|early| !early)).collect();
+            let (mut found_rows, mut found_windows) = (Vec::new(), Vec::new());
+            let mut kernel = daily();
+            for (part, watermark) in [(early, Watermark(bound)), (late, Watermark::MAX)] {
+                let part = filter_record_batch(&batch, &part).unwrap();
+                let mut places: Vec<u32> = (0..part.num_rows() as u32).collect();
+                places.sort_by_key(|row| crate::key::hash(&(u64::from(*row) ^ order).to_le_bytes()));
+                for some in places.chunks(17) {
+                    let taken = take_record_batch(&part, &UInt32Array::from(some.to_vec())).unwrap();
+                    kernel.push(Partition(0), &taken, None).unwrap();
+                    let mut next = daily();
+                    for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
+                        if let Some(state) = kernel.snapshot(shard).unwrap() {
+                            next.restore(shard, &state).unwrap();
+                            prop_assert_eq!(next.snapshot(shard).unwrap().unwrap(), state);
+                        }
+                    }
+                    prop_assert_eq!(next.pending_rows(), kernel.pending_rows());
+                    kernel = next;
+                }
+                let (rows, windows) = kernel.advance(watermark).unwrap();
+                found_rows.extend(rows);
+                found_windows.extend(windows);
+            }
+            prop_assert_eq!(all(&found_rows), all(&want_rows));
+            prop_assert_eq!(all(&found_windows), all(&want_windows));
+        }
+    }
+}

@@ -174,7 +174,7 @@ impl Entity {
         let warm = self.learned >= config.warm_up;
         let limit = if self.learned >= SETTLED { self.limit(config) } else { f64::INFINITY };
         let score = f64::from(score);
-        let above = !(score <= limit);
+        let above = exceeds(score, limit);
         let mut weight = (1.0 / config.memory as f64).max(1.0 / (self.learned + 1) as f64);
         if warm && above {
             weight *= config.flagged_rate;
@@ -311,6 +311,11 @@ fn alert_id(stream: &str, entity: &str, model: &str, window_end_us: i64) -> u64 
     hash(&key)
 }
 
+/// Whether a score is above a limit; one that is no number is above any.
+fn exceeds(score: f64, limit: f64) -> bool {
+    score > limit || score.is_nan()
+}
+
 struct Verdict {
     limit: Option<f32>,
     fixed: bool,
@@ -319,10 +324,9 @@ struct Verdict {
 }
 
 fn judge(config: &ThresholdConfig, entity: &mut Entity, score: f32, fixed: f32) -> Verdict {
-    // `!(a <= b)` rather than `a > b`: a score that is no number is an anomaly.
-    let by_static = !(score <= fixed);
+    let by_static = exceeds(score.into(), fixed.into());
     let limit = (entity.learned >= config.warm_up).then(|| entity.limit(config) as f32);
-    let adaptive = limit.map(|limit| !(score <= limit));
+    let adaptive = limit.map(|limit| exceeds(score.into(), limit.into()));
     let anomaly = match (config.policy, adaptive) {
         (Policy::Static, _) | (_, None) => by_static,
         (Policy::Adaptive, Some(by_own)) => by_own,

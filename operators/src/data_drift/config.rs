@@ -11,8 +11,9 @@ pub struct DriftConfig {
     /// Length of a period, seconds of event time. Take a whole cycle of the data, or its daily
     /// swing is drift. Default 86400, a day.
     pub period_s: u64,
-    /// How long after a window's end it may still be given, seconds of event time: the gap of
-    /// session windows, 0 for others. Default 0.
+    /// How long after the watermark passes a period its windows may still be given, seconds of
+    /// event time; 0 for the windows of this crate, which are given once it passes their end.
+    /// Default 0.
     pub delay_s: u64,
     /// Windows sampled a period, at least 64. Default 1024.
     pub sample: usize,

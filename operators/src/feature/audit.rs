@@ -521,3 +521,225 @@ fn state_schema() -> Arc<Schema> {
         Field::new("last", DataType::Int64, false),
     ]))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BooleanArray, RecordBatchOptions, TimestampMicrosecondArray};
+    use arrow::compute::concat_batches;
+
+    use super::*;
+    use crate::epoch::Partition;
+    use crate::schema::{audit, vectors};
+    use crate::watermark::Watermark;
+    use crate::window::{Window, WindowSpec};
+
+    #[test]
+    fn operations_of_three_providers_have_the_same_classes() {
+        use Class::*;
+        for (service, operation, read_only, want) in [
+            ("ec2.amazonaws.com", "DescribeInstances", true, Read),
+            ("ec2.amazonaws.com", "RunInstances", false, Write),
+            ("ec2.amazonaws.com", "TerminateInstances", false, Delete),
+            ("iam.amazonaws.com", "CreateAccessKey", false, Permission),
+            ("iam.amazonaws.com", "ListUsers", true, Read),
+            ("s3.amazonaws.com", "PutBucketPolicy", false, Permission),
+            ("sts.amazonaws.com", "AssumeRole", true, Authentication),
+            ("signin.amazonaws.com", "ConsoleLogin", false, Authentication),
+            ("s3.amazonaws.com", "GetObject", true, Data),
+            ("kms.amazonaws.com", "Decrypt", true, Secret),
+            ("secretsmanager.amazonaws.com", "GetSecretValue", true, Secret),
+            ("cloudtrail.amazonaws.com", "StopLogging", false, Logging),
+            ("cloudtrail.amazonaws.com", "DeleteTrail", false, Logging),
+            ("cloudtrail.amazonaws.com", "DescribeTrails", true, Read),
+            ("Microsoft.Network", "Microsoft.Network/networkSecurityGroups/delete", false, Delete),
+            (
+                "Microsoft.Authorization",
+                "Microsoft.Authorization/roleAssignments/write",
+                false,
+                Permission,
+            ),
+            ("Microsoft.Insights", "Microsoft.Insights/diagnosticSettings/delete", false, Logging),
+            ("Microsoft.KeyVault", "Microsoft.KeyVault/vaults/secrets/read", true, Secret),
+            ("compute.googleapis.com", "v1.compute.instances.insert", false, Write),
+            ("compute.googleapis.com", "v1.compute.instances.delete", false, Delete),
+            (
+                "iam.googleapis.com",
+                "google.iam.admin.v1.CreateServiceAccountKey",
+                false,
+                Permission,
+            ),
+            ("storage.googleapis.com", "storage.objects.get", true, Data),
+            (
+                "logging.googleapis.com",
+                "google.logging.v2.ConfigServiceV2.DeleteSink",
+                false,
+                Logging,
+            ),
+        ] {
+            assert_eq!(Class::of(service, operation, read_only), want, "{service} {operation}");
+        }
+    }
+
+    #[test]
+    fn user_agents_count_as_families_alone() {
+        for (agent, family) in [
+            ("aws-cli/2.1 Python/3.8 prompt/off", "aws-cli"),
+            ("Boto3/1.9 Botocore/1.12", "python-sdk"),
+            ("APN/1.0 HashiCorp/1.0 Terraform/1.1.2 (+https://x)", "terraform"),
+            ("ec2.amazonaws.com", "service"),
+            ("stratus-red-team_3f2a", "other"),
+        ] {
+            assert_eq!(agent_family(agent), family, "{agent}");
+        }
+    }
+
+    /// An event: principal, second, operation, region, agent, address.
+    type Event = (&'static str, i64, &'static str, &'static str, &'static str, &'static str);
+
+    fn batch(events: &[Event]) -> RecordBatch {
+        let text = |of: &dyn Fn(usize) -> String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values((0..events.len()).map(of)))
+        };
+        let same = |value: &str| text(&|_| value.to_owned());
+        let reads: BooleanArray = events.iter().map(|e| Some(e.2.starts_with("Get"))).collect();
+        let times =
+            TimestampMicrosecondArray::from_iter_values(events.iter().map(|e| e.1 * 1_000_000));
+        let error = |event: &Event| event.2.starts_with("Delete").then_some("AccessDenied");
+        let columns: Vec<ArrayRef> = vec![
+            text(&|i| events[i].0.to_owned()),
+            Arc::new(times.with_timezone("UTC")),
+            Arc::new(UInt64Array::from_iter_values(0..events.len() as u64)),
+            text(&|i| format!("{:?}", events[i])),
+            same("aws"),
+            same("123"),
+            text(&|i| events[i].3.to_owned()),
+            same("IAMUser"),
+            text(&|i| events[i].5.to_owned()),
+            text(&|i| events[i].4.to_owned()),
+            same("s3.amazonaws.com"),
+            text(&|i| events[i].2.to_owned()),
+            Arc::new(reads),
+            Arc::new(events.iter().map(error).collect::<StringArray>()),
+            same("[]"),
+            same("{}"),
+        ];
+        let options = RecordBatchOptions::new().with_row_count(Some(events.len()));
+        RecordBatch::try_new_with_options(audit::schema(), columns, &options).unwrap()
+    }
+
+    fn windows(events: &[Event]) -> Vec<RecordBatch> {
+        let spec = WindowSpec::Tumbling { duration_us: 600_000_000 };
+        let mut window = Window::new(spec, Events).unwrap();
+        window.push(Partition(0), &batch(events), None).unwrap();
+        let mut batches = Vec::new();
+        let keep = |batch| {
+            batches.push(batch);
+            Ok(())
+        };
+        window.advance(Watermark::MAX, keep).unwrap();
+        batches
+    }
+
+    const EVENTS: [Event; 7] = [
+        ("ann", 1, "GetObject", "eu", "aws-cli/2", "1.1.1.1"),
+        ("ann", 2, "GetObject", "eu", "aws-cli/2", "1.1.1.1"),
+        ("bob", 3, "GetObject", "eu", "aws-cli/2", "1.1.1.1"),
+        ("ann", 300, "DeleteBucket", "us", "aws-cli/2", "1.1.1.1"),
+        ("ann", 601, "GetObject", "eu", "curl/8", "1.1.1.1"),
+        ("ann", 1201, "GetObject", "us", "curl/8", "1.1.1.1"),
+        ("bob", 1202, "PutBucketPolicy", "us", "aws-cli/2", "1.1.1.1"),
+    ];
+
+    fn feature(batch: &RecordBatch, row: usize, name: &str) -> f32 {
+        let (values, width) = vectors(batch, FEATURES).unwrap();
+        let names = AuditFeatures::new().names();
+        assert_eq!(width, names.len());
+        values[row * width + names.iter().position(|found| found == name).unwrap()]
+    }
+
+    fn append(features: &mut AuditFeatures, batches: &[RecordBatch]) -> RecordBatch {
+        let batches: Vec<_> = batches.iter().map(|batch| features.append(batch).unwrap()).collect();
+        concat_batches(&batches[0].schema(), &batches).unwrap()
+    }
+
+    #[test]
+    fn features_count_classes_and_what_is_new_to_the_principal() {
+        let found = append(&mut AuditFeatures::new(), &windows(&EVENTS));
+        assert!(found.column_by_name(WINDOW).is_none());
+        let names = texts(&found, ENTITY_ID).unwrap();
+        let ann: Vec<usize> =
+            (0..found.num_rows()).filter(|row| names.value(*row) == "ann").collect();
+        assert_eq!(ann.len(), 3);
+        let close = |at: usize, name: &str, want: f64| {
+            let value = f64::from(feature(&found, ann[at], name));
+            assert!((value - want).abs() < 1e-6, "{at} {name}: {value}, {want}");
+        };
+        close(0, "events", 4f64.ln());
+        close(0, "class:data", 3f64.ln());
+        close(0, "class:delete", 2f64.ln());
+        close(0, "error_rate", 1.0 / 3.0);
+        close(0, "read_ratio", 2.0 / 3.0);
+        close(0, "distinct_operations", 3f64.ln());
+        close(0, "burst", 3f64.ln());
+        close(0, "first_window", 1.0);
+        close(1, "first_window", 0.0);
+        for (at, regions, agents, operations) in [(0, 2, 1, 2), (1, 0, 1, 0), (2, 0, 0, 0)] {
+            close(at, "new_regions", f64::from(regions).ln_1p());
+            close(at, "new_agents", f64::from(agents).ln_1p());
+            close(at, "new_operations", f64::from(operations).ln_1p());
+        }
+    }
+
+    #[test]
+    fn addresses_and_the_text_of_agents_leave_no_trace() {
+        let mut other = EVENTS;
+        for event in &mut other {
+            event.5 = "203.0.113.9";
+            event.4 =
+                if event.4.starts_with("curl") { "curl/1.2 attack" } else { "aws-cli/9 attack" };
+        }
+        let vectors = |events: &[Event]| {
+            let found = append(&mut AuditFeatures::new(), &windows(events));
+            found.column_by_name(FEATURES).unwrap().to_data()
+        };
+        assert_eq!(vectors(&EVENTS), vectors(&other));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_forgets_the_oldest_first() {
+        let mut principal = Principal::default();
+        for value in 0..2 * REMEMBERED as u64 {
+            remember(&mut principal, &[0, 1, 2, value], value as i64);
+        }
+        assert_eq!(principal[2].len(), REMEMBERED);
+        assert_eq!(
+            principal[2].first_key_value(),
+            Some((&(REMEMBERED as u64), &(REMEMBERED as i64)))
+        );
+        assert_eq!(principal[0].len(), 1);
+    }
+
+    #[test]
+    fn neither_cuts_nor_restarts_matter() {
+        let whole = windows(&EVENTS);
+        let whole = concat_batches(&whole[0].schema(), &whole).unwrap();
+        let want = append(&mut AuditFeatures::new(), std::slice::from_ref(&whole));
+        for cut in 0..=whole.num_rows() {
+            let mut first = AuditFeatures::new();
+            let before = first.append(&whole.slice(0, cut)).unwrap();
+            let mut second = AuditFeatures::new();
+            for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
+                if let Some(state) = first.snapshot(shard).unwrap() {
+                    second.restore(shard, &state).unwrap();
+                    assert_eq!(second.snapshot(shard).unwrap().unwrap(), state);
+                }
+            }
+            let after = second.append(&whole.slice(cut, whole.num_rows() - cut)).unwrap();
+            assert_eq!(
+                concat_batches(&want.schema(), &[before, after]).unwrap(),
+                want,
+                "cut at {cut}"
+            );
+        }
+    }
+}
