@@ -12,7 +12,6 @@
 pub mod degradation;
 mod detector;
 mod judge;
-mod labels;
 mod load;
 pub mod metrics;
 mod notes;

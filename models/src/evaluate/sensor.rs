@@ -233,7 +233,7 @@ fn evaluate(set: SensorSet, case: &Case, model: Architecture, options: &Options)
         set: set.name().to_owned(),
         entity: entity.clone(),
         model: model.name().to_owned(),
-        figures,
+        figures: figures.rounded(),
     })
 }
 
