@@ -67,6 +67,13 @@ pub async fn write(
     width: Option<usize>,
     out: &mut (dyn Write + Send),
 ) -> Result<usize> {
+    if rows.schema().fields().is_empty() {
+        // A statement that answers nothing, such as SET: run it, write nothing.
+        while let Some(batch) = rows.next().await {
+            batch?;
+        }
+        return Ok(0);
+    }
     let mut writer = TextWriter::new(format, width, rows.schema(), out)?;
     let mut count = 0;
     while let Some(batch) = rows.next().await {
@@ -264,12 +271,9 @@ impl<'a> TableWriter<'a> {
             shrink(&mut widths, terminal);
         }
         self.widths = widths;
-        if names.is_empty() {
-            return Ok(());
-        }
         self.row(&names)?;
         let rule: Vec<_> = self.widths.iter().map(|width| "─".repeat(*width)).collect();
-        writeln!(self.out, "{}", rule.join("──")).map_err(text_failed)?;
+        writeln!(self.out, "{}", rule.join("  ")).map_err(text_failed)?;
         first.iter().try_for_each(|cells| self.row(cells))
     }
 

@@ -31,6 +31,8 @@ pub struct Session {
     /// The catalog's folder where that is a local one; `COPY` must not write there.
     folder: Option<PathBuf>,
     context: SessionContext,
+    /// The log's end as the context shows it.
+    shown: u64,
     /// The session's own views by name, in the order of their making.
     views: Vec<(String, Statement)>,
 }
@@ -57,13 +59,16 @@ impl Session {
     /// # Errors
     /// [`Error::Configuration`] when the store cannot be registered.
     pub async fn over(catalog: Catalog, folder: Option<PathBuf>) -> Result<Self> {
-        let config = SessionConfig::new()
+        let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_default_catalog_and_schema("cloudops", "public");
+        // The views are ordered for reading; a query over one that does not need the order
+        // loses the sort later, in the physical plan.
+        config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
         let context = SessionContext::new_with_config(config);
-        let mut session = Self { catalog, folder, context, views: Vec::new() };
-        session.register().await?;
-        Ok(session)
+        register(&catalog, &context).await?;
+        let shown = catalog.state().next_seq;
+        Ok(Self { catalog, folder, context, shown, views: Vec::new() })
     }
 
     /// The query engine's own context, e.g. to register functions.
@@ -84,15 +89,22 @@ impl Session {
     /// # Errors
     /// As [`Catalog::refresh`].
     pub async fn refresh(&mut self) -> Result<bool> {
-        let before = self.catalog.state().next_seq;
         self.catalog.refresh().await?;
-        if self.catalog.state().next_seq == before {
+        let end = self.catalog.state().next_seq;
+        if self.shown == end {
             return Ok(false);
         }
-        // A context of its own: what is planned in the old one keeps its moment.
+        // A context of its own: what is planned in the old one keeps its moment, and a refresh
+        // given up half-way leaves the old one whole.
         let runtime = self.context.runtime_env();
-        self.context = SessionContext::new_with_config_rt(self.context.copied_config(), runtime);
-        self.register().await?;
+        let context = SessionContext::new_with_config_rt(self.context.copied_config(), runtime);
+        register(&self.catalog, &context).await?;
+        for (_, own) in &self.views {
+            let plan = Box::pin(context.state().statement_to_plan(own.clone())).await?;
+            Box::pin(context.execute_logical_plan(plan)).await?;
+        }
+        self.context = context;
+        self.shown = end;
         Ok(true)
     }
 
@@ -139,46 +151,40 @@ impl Session {
         }
         Ok(rows)
     }
+}
 
-    /// Registers the tables and views of the catalog's state in an empty context.
-    async fn register(&mut self) -> Result<()> {
-        let state = Arc::clone(self.catalog.state());
-        let store = self.catalog.store();
-        let url = ObjectStoreUrl::parse(STORE_URL)?;
-        self.context.register_object_store(url.as_ref(), Arc::clone(store.objects()));
-        for table in table::all().filter(|table| table.kind == Kind::Result) {
-            let files = state.files(table.name);
-            let files = Files::new(table.schema(), files, store.clone(), url.clone());
-            self.context.register_table(table.name, Arc::new(files))?;
-        }
-        let register = |name: &str, rows| {
-            let table = table::find(name).expect("the names below are declared");
-            self.context.register_table(name, Arc::new(Log::new(table, rows)))
-        };
-        register("models", Rows::Ready(log::models(&state)))?;
-        register("epochs", Rows::Epochs(self.catalog.history()))?;
-        register("tables", Rows::Ready(log::tables(&state)))?;
-        let mut views: Vec<(&'static View, SchemaRef)> = Vec::new();
-        for view in view::all() {
-            views.push((view, self.register_view(view).await?));
-        }
-        let columns = table::find("columns").expect("it is declared");
-        let rows = Rows::Ready(log::columns(&views));
-        self.context.register_table(columns.name, Arc::new(Log::new(columns, rows)))?;
-        for (_, own) in self.views.clone() {
-            let plan = Box::pin(self.context.state().statement_to_plan(own)).await?;
-            Box::pin(self.context.execute_logical_plan(plan)).await?;
-        }
-        Ok(())
+/// Registers the tables and views of the catalog's state in an empty context.
+async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
+    let state = catalog.state();
+    let store = catalog.store();
+    let url = ObjectStoreUrl::parse(STORE_URL)?;
+    context.register_object_store(url.as_ref(), Arc::clone(store.objects()));
+    for table in table::all().filter(|table| table.kind == Kind::Result) {
+        let files = state.files(table.name);
+        let files = Files::new(table.schema(), files, store.clone(), url.clone());
+        context.register_table(table.name, Arc::new(files))?;
     }
+    let register_log = |name: &str, rows| {
+        let table = table::find(name).expect("the names below are declared");
+        context.register_table(name, Arc::new(Log::new(table, rows)))
+    };
+    register_log("models", Rows::Ready(log::models(state)))?;
+    register_log("epochs", Rows::Epochs(catalog.history()))?;
+    register_log("tables", Rows::Ready(log::tables(state)))?;
+    let mut views = Vec::new();
+    for view in view::all() {
+        views.push((view, register_view(context, view).await?));
+    }
+    register_log("columns", Rows::Ready(log::columns(&views)))?;
+    Ok(())
+}
 
-    async fn register_view(&self, view: &View) -> Result<SchemaRef> {
-        let plan = Box::pin(self.context.state().create_logical_plan(view.sql)).await?;
-        let schema = Arc::clone(plan.schema().inner());
-        let definition = view.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.context.register_table(view.name, Arc::new(ViewTable::new(plan, Some(definition))))?;
-        Ok(schema)
-    }
+async fn register_view(context: &SessionContext, view: &View) -> Result<SchemaRef> {
+    let plan = Box::pin(context.state().create_logical_plan(view.sql)).await?;
+    let schema = Arc::clone(plan.schema().inner());
+    let definition = view.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    context.register_table(view.name, Arc::new(ViewTable::new(plan, Some(definition))))?;
+    Ok(schema)
 }
 
 /// The folder that an address names on this machine.

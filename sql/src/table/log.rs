@@ -228,8 +228,9 @@ pub(crate) fn tables(state: &State) -> RecordBatch {
 
 /// The rows of `columns`, with the schemas that the views turned out to have.
 pub(crate) fn columns(views: &[(&'static View, SchemaRef)]) -> RecordBatch {
-    let docs = super::all().flat_map(Table::columns).map(|column| column.doc);
+    let table_docs = super::all().flat_map(Table::columns).map(|column| column.doc);
     let view_docs = views.iter().flat_map(|(view, _)| view.columns).map(|(_, doc)| *doc);
+    let docs: Vec<_> = table_docs.chain(view_docs).collect();
     let schemas = super::all().map(|table| (table.name, table.schema()));
     let view_schemas = views.iter().map(|(view, schema)| (view.name, Arc::clone(schema)));
     let mut tables = Vec::new();
@@ -254,7 +255,7 @@ pub(crate) fn columns(views: &[(&'static View, SchemaRef)]) -> RecordBatch {
             text(|field| field.name().clone()),
             text(|field| field.data_type().to_string()),
             Arc::new(nullable.collect::<BooleanArray>()),
-            Arc::new(StringArray::from_iter_values(docs.chain(view_docs))),
+            Arc::new(StringArray::from(docs)),
         ],
     )
 }
