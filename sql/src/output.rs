@@ -116,7 +116,7 @@ pub async fn write_parquet(mut rows: SendableRecordBatchStream, path: &Path) -> 
 /// One of the text formats, with what it must remember between batches.
 enum TextWriter<'a> {
     Table(TableWriter<'a>),
-    Csv(arrow::csv::Writer<&'a mut (dyn Write + Send)>),
+    Csv(Box<arrow::csv::Writer<&'a mut (dyn Write + Send)>>),
     Json(arrow::json::ArrayWriter<&'a mut (dyn Write + Send)>),
     NdJson(arrow::json::LineDelimitedWriter<&'a mut (dyn Write + Send)>),
 }
@@ -137,7 +137,7 @@ impl<'a> TextWriter<'a> {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 // A header even where no batch follows.
                 writer.write(&flat(&RecordBatch::new_empty(schema))?).map_err(arrow_failed)?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
         })
     }

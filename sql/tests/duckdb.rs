@@ -3,6 +3,8 @@
 //! Needs a Python that has duckdb, named by `CLOUDOPS_DUCKDB_PYTHON`; without
 //! it the test says that it is skipped.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails, fails the test")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};

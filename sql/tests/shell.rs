@@ -1,5 +1,7 @@
 //! The shell, typed at: what it answers, and that nothing but `.quit` ends it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails, fails the test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

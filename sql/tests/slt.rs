@@ -17,6 +17,8 @@
 //! into the files: read the difference before you commit it. `$OUT` stands for
 //! a folder of the test's own, `$CATALOG` for the catalog's.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails, fails the test")]
+
 use std::path::Path;
 
 use cloudops_sql::output::{self, Format};

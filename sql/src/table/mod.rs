@@ -271,10 +271,10 @@ mod tests {
 
     #[test]
     fn result_tables_begin_with_where_the_row_came_from() {
-        let schema = super::schema("sensor_scores").unwrap();
-        let first: Vec<_> = schema.fields().iter().take(5).map(|f| f.name().as_str()).collect();
+        let scores = schema("sensor_scores").unwrap();
+        let first: Vec<_> = scores.fields().iter().take(5).map(|f| f.name().as_str()).collect();
         assert_eq!(first, ["epoch", "source", "partition", "offset_from", "offset_to"]);
-        assert!(super::schema("models").unwrap().field_with_name("epoch").is_err());
-        assert_eq!(super::schema("none"), None);
+        assert!(schema("models").unwrap().field_with_name("epoch").is_err());
+        assert_eq!(schema("none"), None);
     }
 }
