@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -95,6 +95,21 @@ struct ByEntity {
     selections: Vec<Vec<u32>>,
 }
 
+impl ByEntity {
+    /// Writes each row's number to its owner's list.
+    fn select(&mut self, entities: &StringArray, selection: Option<&[u32]>) {
+        let workers = self.selections.len();
+        let mut send = |row: u32| {
+            let shard = Shard::of(entities.value(row as usize));
+            self.selections[shard.worker(workers)].push(row);
+        };
+        match selection {
+            Some(rows) => rows.iter().copied().for_each(&mut send),
+            None => (0..entities.len() as u32).for_each(&mut send),
+        }
+    }
+}
+
 impl Distributor<Batch> for ByEntity {
     fn partition<T: Clone, P: Push<Message<T, Batch>>>(
         &mut self,
@@ -111,15 +126,7 @@ impl Distributor<Batch> for ByEntity {
             Message::push_at(&mut batch.clone(), stamp.clone(), &mut pushers[0]);
             return;
         };
-        let workers = pushers.len();
-        let mut send = |row: u32| {
-            let shard = Shard::of(entities.value(row as usize));
-            self.selections[shard.worker(workers)].push(row);
-        };
-        match &batch.selection {
-            Some(rows) => rows.iter().copied().for_each(&mut send),
-            None => (0..records.num_rows() as u32).for_each(&mut send),
-        }
+        self.select(entities, batch.selection.as_deref());
         for (selection, pusher) in self.selections.iter_mut().zip(pushers) {
             if !selection.is_empty() {
                 let mut part = Batch {

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::config::{ModelConfig, TrainingConfig};
 use crate::job::StreamJob;
-use crate::kernel::{self, FeatureKernel, WindowKernel};
+use crate::kernel::{self, FeatureKernel};
 use crate::source::blob::Blob;
 use crate::source::files::Listing;
 
@@ -61,7 +61,7 @@ pub fn windows(
     let until = training.until.as_deref().map(parse_instant).transpose()?.unwrap_or(i64::MAX);
     let mut pick = Pick { until, first_rows: training.first_rows, seen: HashMap::new() };
     let mut data = TrainingData { stream: stream.name.clone(), ..Default::default() };
-    let mut window = WindowKernel::new(stream)?;
+    let mut window = kernel::window(stream)?;
     let mut daily = window.is_none().then(|| kernel::daily(stream)).transpose()?;
     for (i, path) in paths.iter().enumerate() {
         let listing = Listing::parse(path, runtime)?;

@@ -19,12 +19,13 @@ use cloudops_operators::schema::result::{
 use cloudops_operators::schema::{column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
 use cloudops_operators::threshold::{Policy, Threshold};
+use cloudops_operators::window::EitherWindow;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::config::DriftSettings;
 use crate::drift::Drift;
 use crate::job::StreamJob;
-use crate::kernel::{self, FeatureKernel, WindowKernel};
+use crate::kernel::{self, FeatureKernel};
 use crate::sink::project::Renames;
 use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
@@ -51,7 +52,7 @@ pub struct Path {
 /// The stateful operators, made before the graph so that a wrong setting is an error and no panic.
 #[derive(Debug)]
 struct Kernels {
-    window: Option<WindowKernel>,
+    window: Option<EitherWindow>,
     daily: Option<cloudops_operators::daily::Daily>,
     feature: Option<FeatureKernel>,
     threshold: Option<Threshold>,
@@ -72,7 +73,7 @@ impl Path {
         let timeline = blueprint.timelines[stream].clone();
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[stream]);
-        let window = WindowKernel::new(&stream)?;
+        let window = kernel::window(&stream)?;
         let kernels = Kernels {
             daily: window.is_none().then(|| kernel::daily(&stream)).transpose()?,
             window,

@@ -25,6 +25,7 @@ mod source;
 mod time;
 mod wide;
 mod wide_parquet;
+mod zip;
 
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};

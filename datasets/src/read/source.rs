@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parquet::file::reader::ChunkReader;
 
 use super::RAW_MAX;
+use super::zip::first_file;
 use crate::{Error, Result};
 
 /// Bytes asked of the store at once, and kept decoded.
@@ -84,6 +85,8 @@ impl Source {
             let decoder = zstd::stream::read::Decoder::new(raw)
                 .map_err(|source| Error::Read { file: name.to_owned(), source })?;
             Box::new(decoder)
+        } else if lower.ends_with(".zip") {
+            first_file(raw).map_err(|source| Error::Read { file: name.to_owned(), source })?
         } else {
             Box::new(raw)
         };

@@ -15,6 +15,7 @@
 //! window is a single copy; memory is flat in rows and linear in entities.
 
 mod close;
+mod either;
 mod lane;
 mod output;
 mod rows;
@@ -25,6 +26,7 @@ use arrow::array::{Array, RecordBatch};
 use hashbrown::HashTable;
 
 use self::close::{close, first_mark};
+pub use self::either::EitherWindow;
 pub use self::lane::{Channels, Extract, Lane, selected};
 use self::output::Output;
 use self::rows::{Key, Rows, Scratch};

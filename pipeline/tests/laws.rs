@@ -1,0 +1,116 @@
+//! The first law: result rows are a pure function of the input.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use support::{Place, assert_same, backfill, cloudops, command, real_data, sql, tables, text};
+
+#[test]
+fn rows_do_not_depend_on_cuts_or_workers() {
+    let place = Place::simulated(7);
+    let all = place.configure("all", 1 << 30, 2);
+    let summary = place.run(&all);
+    assert_eq!(summary["late"], 1, "{summary}");
+    assert_eq!(summary["rejected"], 9, "{summary}");
+    assert_eq!(summary["duplicates"], 1, "{summary}");
+    let want = place.tables("all");
+    for table in ["sensor_scores", "audit_scores", "cost_scores", "cost_daily", "alerts", "attributions", "drift", "late", "rejects", "sensor_windows"] {
+        assert!(!want[table].is_empty(), "{table} has no rows: the comparison would prove nothing");
+    }
+    for (name, epoch_records, workers) in
+        [("all-1", 1 << 30, 1), ("thousand-2", 1000, 2), ("hundred-3", 100, 3), ("one-2", 1, 2)]
+    {
+        place.run(&place.configure(name, epoch_records, workers));
+        assert_same(&want, &place.tables(name), name);
+    }
+}
+
+#[test]
+fn an_interrupted_backfill_goes_on_to_the_same_rows() {
+    let place = Place::simulated(8);
+    place.run(&place.configure("whole", 40, 2));
+    let config = place.configure("broken", 40, 2);
+    cloudops(&["train", "--config", text(&config)]);
+    let log = place.path("results-broken/log");
+    for commits in [3, 6] {
+        let mut run = command(&["backfill", "--config", text(&config)]).spawn().unwrap();
+        // Whether it is killed early, late or not at all, the rows must be the same.
+        while count(&log, "\"kind\":\"commit\"") < commits && run.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    let rest = backfill(&config);
+    assert!(rest["replayed"].as_u64().unwrap() >= 3, "{rest}");
+    assert_same(&place.tables("whole"), &place.tables("broken"), "killed twice");
+    let again = backfill(&config);
+    assert_eq!(again["epochs"], 0, "nothing is left to do: {again}");
+}
+
+#[test]
+fn every_alert_is_divided_into_rows_that_sum_to_its_score() {
+    let place = Place::simulated(9);
+    place.run(&place.configure("sums", 500, 2));
+    let catalog = place.catalog("sums");
+    let rows = sql(
+        &catalog,
+        "select a.alert_id, t.method, max(a.score) as score, sum(cast(t.value as double)) as total
+         from alerts a join attributions t on a.alert_id = t.alert_id
+         where a.event = 'opened' group by a.alert_id, t.method",
+    );
+    assert!(!rows.is_empty());
+    for row in &rows {
+        let (score, total) = (row["score"].as_f64().unwrap(), row["total"].as_f64().unwrap());
+        assert!((score - total).abs() <= 1e-5 * score.abs().max(1.0), "{row}");
+    }
+    let missing = sql(&catalog, "select * from accounting where missing <> 0");
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_changed_configuration_is_refused_over_old_results() {
+    let place = Place::simulated(10);
+    let config = place.configure("changed", 500, 1);
+    place.run(&config);
+    let text_now = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text_now.replace("length = 10", "length = 11")).unwrap();
+    let output = command(&["backfill", "--config", text(&config)]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("the configuration has changed"), "{error}");
+}
+
+#[test]
+fn real_engines_give_the_same_rows_however_they_are_cut() {
+    let Some(data) = real_data() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let run = |name: &str, epoch_records: u64, workers: usize| {
+        let config = place.path().join(format!("{name}.toml"));
+        let job = format!(
+            "[catalog]\nurl = \"{name}\"\n[run]\nworkers = {workers}\nepoch_records = {epoch_records}\nfsync = false\n\
+             [[stream]]\nname = \"turbofan\"\nwindow = {{ kind = \"count\", length = 30, hop = 5 }}\n\
+             [stream.source]\npath = {:?}\nformat = \"cmapss\"\nlateness = \"30d\"\n\
+             [stream.model]\narchitecture = \"pca\"\ntraining = {{ first_rows = 60 }}\n",
+            data.join("cmapss/train_FD001.txt")
+        );
+        std::fs::write(&config, job).unwrap();
+        cloudops(&["train", "--config", text(&config)]);
+        let summary = backfill(&config);
+        assert_eq!(summary["records"], 20_631, "{summary}");
+        assert_eq!(summary["late"], 0, "{summary}");
+        tables(text(&place.path().join(name)))
+    };
+    let want = run("whole", 1 << 30, 2);
+    assert_same(&want, &run("thousand", 1000, 1), "epochs of 1,000 rows");
+}
+
+/// How many records of the log hold a text.
+fn count(log: &Path, what: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(log) else { return 0 };
+    let holds = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(what));
+    entries.filter(|entry| holds(&entry.as_ref().unwrap().path())).count()
+}

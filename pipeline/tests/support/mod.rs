@@ -1,0 +1,218 @@
+//! A job in a directory of its own, driven by the real binary.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A directory with simulated streams and the configurations that read them.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+}
+
+/// Rows of every result table as text, without `epoch`, sorted.
+pub type Tables = BTreeMap<String, Vec<String>>;
+
+impl Place {
+    /// Small simulated streams, with a file of troubles at the sensors' end.
+    pub fn simulated(seed: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Self { dir };
+        std::fs::write(
+            place.path("simulation.toml"),
+            "seed = 0\n[sensor]\nengines = 4\nhealthy = 1\nsteps = 120\nchannels = 3\n\
+             [cost]\ndays = 14\naccounts = 2\nservices = 3\nregions = 1\n\
+             [audit]\ndays = 6\nprincipals = 3\nevents_per_day = 12\ntheft_events = 10\n",
+        )
+        .unwrap();
+        let seed = seed.to_string();
+        let simulation = place.path("simulation.toml");
+        cloudops(&[
+            "datasets", "simulate", "--to", text(&place.path("input")), "--seed", &seed,
+            "--config", text(&simulation),
+        ]);
+        place.add_troubles();
+        place
+    }
+
+    /// Rows that are late, doubled, broken, or no rows at all.
+    fn add_troubles(&self) {
+        let header = "engine,ts,sensor_01,sensor_02,sensor_03\n";
+        let rows = [
+            "engine-late,1990-01-01T00:00:00Z,1,2,3",
+            "engine-new,2026-01-01T00:00:00Z,1,2,3",
+            "engine-new,2026-01-01T00:00:00Z,1,2,3",
+            "engine-new,2026-01-01T00:01:00Z,NaN,2,3",
+            "engine-new,2026-01-01T00:02:00Z,1,inf,3",
+            "engine-new,2026-01-01T00:03:00Z,1,two,3",
+            "engine-new,2026-01-01T00:04:00Z,1,2",
+            "engine-new,9999-01-01T00:00:00Z,1,2,3",
+            "engine-new,yesterday,1,2,3",
+            ",2026-01-01T00:05:00Z,1,2,3",
+        ];
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend(rows.join("\n").bytes());
+        bytes.extend(b"\nengine-\xff\xfe,2026-01-01T00:06:00Z,1,2,3\n");
+        bytes.extend(std::iter::repeat_n(b'x', 10 << 20));
+        bytes.push(b'\n');
+        std::fs::write(self.path("input/sensor/zz-troubles.csv"), bytes).unwrap();
+        std::fs::write(self.path("input/sensor/zzz-empty.csv"), b"").unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a configuration of the three streams with a catalog of its own.
+    pub fn configure(&self, name: &str, epoch_records: u64, workers: usize) -> PathBuf {
+        let path = self.path(&format!("{name}.toml"));
+        let text = JOB
+            .replace("${NAME}", name)
+            .replace("${EPOCH}", &epoch_records.to_string())
+            .replace("${WORKERS}", &workers.to_string());
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Trains and runs a configuration; gives the run's summary.
+    pub fn run(&self, config: &Path) -> Value {
+        cloudops(&["train", "--config", text(config)]);
+        backfill(config)
+    }
+
+    pub fn catalog(&self, name: &str) -> String {
+        text(&self.path(&format!("results-{name}"))).to_owned()
+    }
+
+    /// Every result table of a catalog.
+    pub fn tables(&self, name: &str) -> Tables {
+        tables(&self.catalog(name))
+    }
+}
+
+const JOB: &str = r#"
+[catalog]
+url = "results-${NAME}"
+registry = "models-${NAME}"
+
+[run]
+workers = ${WORKERS}
+epoch_records = ${EPOCH}
+fsync = false
+compression = "snappy"
+
+[[stream]]
+name = "engines"
+window = { kind = "count", length = 10, hop = 3 }
+threshold = { policy = "either", static_quantile = 0.9, warm_up = 8, memory = 16, factor = 3.0 }
+drift = { retrain = true, period_s = 600, sample = 64, windows_min = 4, reference_periods = 5, patience = 1, retrain_windows = 64, retry_after = 2, expected_false_alarms_per_1000_periods = 100.0, psi_min = 0.0, wasserstein_min = 0.0, mmd_min = 0.0 }
+[stream.source]
+path = "input/sensor"
+format = "sensor-wide"
+mapping = { entity = "engine", time = "ts", channels = ["sensor_01", "sensor_02", "sensor_03"] }
+[stream.model]
+architecture = "vae-cnn"
+latents = 2
+epochs = 2
+training = { first_rows = 60 }
+[stream.output]
+windows = true
+values = true
+
+[[stream]]
+name = "principals"
+window = { kind = "session", gap_us = 1_800_000_000, max_duration_us = 14_400_000_000 }
+threshold = { policy = "static", static_quantile = 0.9 }
+[stream.source]
+path = "input/audit"
+format = "cloudtrail"
+[stream.model]
+architecture = "pca"
+[stream.output]
+windows = true
+
+[[stream]]
+name = "bills"
+threshold = { policy = "static", static_quantile = 0.9 }
+features = { services = ["Amazon Elastic Compute Cloud"] }
+[stream.source]
+path = "input/cost"
+format = "focus"
+lateness = "7d"
+[stream.model]
+architecture = "max-abs-z"
+[stream.output]
+windows = true
+"#;
+
+/// Runs the binary; gives its output, and fails the test with its errors.
+pub fn cloudops(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "cloudops {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The binary, ready to be run.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudops"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+pub fn backfill(config: &Path) -> Value {
+    serde_json::from_str(&cloudops(&["backfill", "--json", "--config", text(config)])).unwrap()
+}
+
+/// A query's rows.
+pub fn sql(catalog: &str, query: &str) -> Vec<Value> {
+    let answer = cloudops(&["sql", "--catalog", catalog, "--format", "json", query]);
+    serde_json::from_str(&answer).unwrap()
+}
+
+pub fn tables(catalog: &str) -> Tables {
+    let docs: Vec<Value> = serde_json::from_str(&cloudops(&["tables", "--json"])).unwrap();
+    let names = docs.iter().filter(|doc| doc["kind"] == "result");
+    names
+        .map(|doc| {
+            let name = doc["name"].as_str().unwrap().to_owned();
+            let mut rows: Vec<String> = sql(catalog, &format!("select * from {name}"))
+                .into_iter()
+                .map(|mut row| {
+                    row.as_object_mut().unwrap().remove("epoch");
+                    row.to_string()
+                })
+                .collect();
+            rows.sort();
+            (name, rows)
+        })
+        .collect()
+}
+
+/// Fails with the first row that two runs do not share.
+pub fn assert_same(a: &Tables, b: &Tables, what: &str) {
+    for (table, rows) in a {
+        let other = &b[table];
+        assert_eq!(rows.len(), other.len(), "{what}: rows of {table}");
+        for (row, other) in rows.iter().zip(other) {
+            assert_eq!(row, other, "{what}: {table}");
+        }
+    }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The directory of real data; `None` where none is named, and the test passes by.
+pub fn real_data() -> Option<PathBuf> {
+    let Some(dir) = std::env::var_os("CLOUDOPS_DATASETS") else {
+        println!("skipped: CLOUDOPS_DATASETS is not set");
+        return None;
+    };
+    Some(PathBuf::from(dir))
+}
