@@ -1,6 +1,8 @@
 //! The whole evaluation, on small sets laid out as the public ones are, whose
 //! faults are known because they were put there.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -178,7 +178,7 @@ mod tests {
             by_static: vec![false; 90],
             by_adaptive: flagged.clone(),
             flagged,
-            cause_errors: vec![],
+            ..Judged::default()
         };
         let mut seen = Seen::default();
         seen.add(100, 11, &judged);

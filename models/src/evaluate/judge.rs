@@ -29,6 +29,9 @@ const BATCH: usize = 1024;
 pub(super) struct Judged {
     /// Score of the window that ends with the row.
     pub(super) scores: Vec<f32>,
+    /// The score's parts; empty where the model has no KL divergence, hence only one part.
+    pub(super) reconstruction: Vec<f32>,
+    pub(super) kl: Vec<f32>,
     /// Verdict of the product's default policy.
     pub(super) flagged: Vec<bool>,
     /// Verdict of the static limit.
@@ -70,6 +73,11 @@ pub(super) fn judge(scorer: &mut dyn Scorer, steps: usize, subject: Subject<'_>)
         let keep = from.max(rows.start) - rows.start..rows.len();
         if !keep.is_empty() {
             judged.scores.extend_from_slice(&scores.score[keep.clone()]);
+            if !scores.kl.is_empty() {
+                judged.kl.extend_from_slice(&scores.kl[keep.clone()]);
+                let reconstruction = &scores.reconstruction_error[keep.clone()];
+                judged.reconstruction.extend_from_slice(reconstruction);
+            }
             judged.keep_verdicts(&verdicts, keep.clone())?;
         }
         for (at, errors) in scores.channel_error.chunks_exact(channels).enumerate() {

@@ -38,8 +38,8 @@ pub(super) fn notes(found: &[(SensorSet, usize)], options: &Options) -> Vec<Stri
          it. All get the same windows, one a row; a row's score is that of the window that ends \
          with it."
             .to_owned(),
-        "Nothing was tuned on test labels: window lengths, sizes and passes are fixed by set, \
-         before any of them is read. No point-adjust."
+        "Nothing was tuned on test labels: window lengths, sizes and passes are fixed by set, a \
+         priori; latents and β by synthetic faults in held-out healthy rows. No point-adjust."
             .to_owned(),
         format!(
             "The last {:.0} % of every healthy stretch is held out, by time: it stops the training \
@@ -71,7 +71,8 @@ pub(super) fn notes(found: &[(SensorSet, usize)], options: &Options) -> Vec<Stri
 }
 
 fn of_set(set: SensorSet, entities: usize, options: &Options) -> String {
-    let Setup { steps, epochs, batch_size, max_windows } = Setup::of(set, options.quick);
+    let Setup { steps, epochs, batch_size, max_windows, latents, beta } =
+        Setup::of(set, options.quick);
     let what = match set {
         SensorSet::Smd => {
             "machines; each learned from its own first half, judged on its second".to_owned()
@@ -94,7 +95,7 @@ fn of_set(set: SensorSet, entities: usize, options: &Options) -> String {
     };
     format!(
         "{set}: {entities} {what}. Windows of {steps} rows, at most {epochs} passes over at most \
-         {max_windows} of them, {batch_size} at a time."
+         {max_windows} of them, {batch_size} at a time; VAEs with {latents} latents, β {beta}."
     )
 }
 

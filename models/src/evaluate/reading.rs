@@ -29,6 +29,7 @@ fn read_set(rows: &[Row]) -> String {
         text.push_str(&ranking.wins(rows));
         text.push_str(&ranking.learned_against_plain());
     }
+    text.push_str(&ablation(rows));
     for ranking in [ranked_by("AUPRC", |f| f.auprc), ranked_by("Event-wise F1", |f| f.event_f1)] {
         text.push_str(&ranking.map(|r| r.winner()).unwrap_or_default());
     }
@@ -126,6 +127,28 @@ impl<'a> Ranking<'a> {
             )
         }
     }
+}
+
+/// What the score of each VAE owes to its parts.
+fn ablation(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows.iter().filter(|row| row.entity == MEAN) {
+        let Figures { vus_pr, vus_pr_reconstruction, vus_pr_kl, .. } = row.figures;
+        if let (Some(both), Some(error), Some(kl)) = (vus_pr, vus_pr_reconstruction, vus_pr_kl) {
+            let verdict = match both - error {
+                gain if gain >= LEVEL => "the KL divergence adds to it",
+                gain if gain <= -LEVEL => "the KL divergence takes from it",
+                _ => "the KL divergence makes no difference",
+            };
+            write!(
+                text,
+                "Of `{}`'s {both:.3}, reconstruction alone gives {error:.3} and KL alone {kl:.3}: {verdict}. ",
+                row.model
+            )
+            .expect(INFALLIBLE);
+        }
+    }
+    text
 }
 
 fn mean_range(rows: &[Row], of: fn(&Figures) -> Option<f64>) -> Option<(f64, f64)> {

@@ -19,10 +19,15 @@ pub struct Evaluation {
     pub command: String,
 }
 
-type Column = (&'static str, fn(&Figures) -> Option<f64>);
+/// A figure of a row.
+type Figure = fn(&Figures) -> Option<f64>;
 
-const COLUMNS: [Column; 17] = [
+type Column = (&'static str, Figure);
+
+const COLUMNS: [Column; 19] = [
     ("VUS-PR", |f| f.vus_pr),
+    ("…reconstruction alone", |f| f.vus_pr_reconstruction),
+    ("…KL alone", |f| f.vus_pr_kl),
     ("AUPRC", |f| f.auprc),
     ("event F1", |f| f.event_f1),
     ("F1 static", |f| f.event_f1_static),
@@ -88,7 +93,7 @@ impl Evaluation {
     /// File name and chart of each figure worth a picture.
     #[must_use]
     pub fn charts(&self) -> Vec<(String, Bars)> {
-        let wanted: [(&str, &str, fn(&Figures) -> Option<f64>); 3] = [
+        let wanted: [(&str, &str, Figure); 3] = [
             ("sensor-vus-pr.svg", "VUS-PR, mean over the set's entities", |f| f.vus_pr),
             ("sensor-event-f1.svg", "Event-wise F1 at the calibrated threshold", |f| f.event_f1),
             ("sensor-hit-rate.svg", "HitRate@100 % of the channel ranking", |f| f.hit_rate_100),
@@ -122,7 +127,7 @@ impl Evaluation {
     }
 
     /// `None` where no set has the figure.
-    fn chart(&self, title: &str, of: fn(&Figures) -> Option<f64>) -> Option<Bars> {
+    fn chart(&self, title: &str, of: Figure) -> Option<Bars> {
         let means: Vec<&Row> = self
             .rows
             .iter()

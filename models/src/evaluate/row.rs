@@ -55,6 +55,10 @@ macro_rules! figures {
 figures! {
     /// Volume under the precision–recall surface, tolerances up to 100 points.
     vus_pr,
+    /// VUS-PR of the reconstruction error alone: an ablation of the score of models with a KL divergence.
+    vus_pr_reconstruction,
+    /// VUS-PR of the KL divergence alone.
+    vus_pr_kl,
     /// Average precision, point by point.
     auprc,
     /// Event-wise F1 at the default threshold policy.

@@ -260,9 +260,13 @@ fn judge_series(series: &Series, scorer: &mut dyn Scorer, steps: usize) -> Resul
         let rates: Vec<f64> = rates.collect();
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
     };
+    let volume = |scores: &[f32]| vus_pr(scores, labels, VUS_WINDOW, VUS_THRESHOLDS);
+    let part = |scores: &[f32]| (!scores.is_empty()).then(|| volume(scores)).flatten();
     let share = |part: usize, of: usize| (of > 0).then(|| part as f64 / of as f64);
     Ok(Figures {
-        vus_pr: vus_pr(&judged.scores, labels, VUS_WINDOW, VUS_THRESHOLDS),
+        vus_pr: volume(&judged.scores),
+        vus_pr_reconstruction: part(&judged.reconstruction),
+        vus_pr_kl: part(&judged.kl),
         auprc: average_precision(&judged.scores, labels),
         event_f1: episodes.f1(),
         event_precision: share(episodes.episodes - episodes.false_episodes, episodes.episodes),
