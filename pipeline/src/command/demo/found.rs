@@ -77,7 +77,7 @@ async fn theft(session: &mut Session, truth: &Truth) -> Result<Vec<String>> {
     let rows = rows(
         session,
         "select entity_id, to_char(window_start, '%Y-%m-%dT%H:%M:%SZ'),
-                cast(score as varchar), cast(is_anomaly as varchar)
+                cast(score as varchar) as score_text, cast(is_anomaly as varchar) as flagged
          from audit_scores where source = 'principals' order by score desc limit 200",
     )
     .await?;
@@ -103,7 +103,7 @@ async fn spike(session: &mut Session, truth: &Truth) -> Result<Vec<String>> {
     let rows = rows(
         session,
         "select entity_id, to_char(window_start, '%Y-%m-%d'), coalesce(top_channel, ''),
-                cast(is_anomaly as varchar)
+                cast(is_anomaly as varchar) as flagged
          from cost_scores where source = 'bills' order by score desc",
     )
     .await?;
