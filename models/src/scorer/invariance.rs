@@ -52,7 +52,7 @@ impl Invariance {
 }
 
 /// Batch sizes tried: one, odd ones, the usual tiles, a large one.
-const BATCHES: [usize; 8] = [2, 7, 16, 64, 128, 256, 1024, 2048];
+const BATCHES: [usize; 6] = [2, 7, 16, 64, 128, 1000];
 /// Rows of a full tile in [`Scheme::FullTiles`]. Small: a tile is filled up for a single row.
 pub(super) const FULL_TILE: usize = 32;
 
