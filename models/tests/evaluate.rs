@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cloudops_models::evaluate::{MEAN, Options, Row, SensorSet, Silent, evaluate_sensor};
+use cloudops_models::evaluate::{
+    Evaluation, MEAN, Options, Row, SensorSet, Silent, evaluate_sensor,
+};
 use cloudops_models::specification::Architecture;
 
 /// Noise of which the next value depends on the last alone (a linear congruential generator).
@@ -153,6 +155,9 @@ fn injected_faults_are_found_on_sets_laid_out_as_the_public_ones() {
     let text = found.to_markdown();
     assert!(text.contains("cloudops evaluate sensor --data DIR --quick"), "{text}");
     assert!(text.contains("skab: 1 experiments"), "{text}");
+    let committed = include_str!("../evaluation/sensor.md");
+    let shared = found.notes.iter().filter(|note| committed.contains(note.as_str())).count();
+    assert_eq!(shared, 5, "the committed report describes another set-up: regenerate it");
     let json: Vec<Row> = serde_json::from_str(&found.to_json()).unwrap();
     assert_eq!(json, found.rows);
 }
@@ -209,6 +214,24 @@ fn real_sets_are_read_and_judged() {
     }
     let machine = found.rows.iter().find(|row| row.set == "smd").unwrap();
     assert!(machine.figures.hit_rate_100.unwrap() > 0.3, "{machine:?}");
+}
+
+#[test]
+fn the_committed_report_is_what_its_rows_say() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("evaluation");
+    let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap();
+    let report = read("sensor.md");
+    let notes = report.split("## How\n\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let committed = Evaluation {
+        rows: serde_json::from_str(&read("sensor.json")).unwrap(),
+        notes: notes.lines().map(|note| note.trim_start_matches("- ").to_owned()).collect(),
+        command: "cloudops evaluate sensor --data DIR".to_owned(),
+    };
+    assert_eq!(committed.to_markdown(), report);
+    assert_eq!(committed.to_json(), read("sensor.json"));
+    for (file, chart) in committed.charts() {
+        assert_eq!(chart.to_svg(), read(&file), "{file}");
+    }
 }
 
 #[test]

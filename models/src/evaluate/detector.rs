@@ -36,9 +36,8 @@ impl Setup {
         // Latents and β: the best of {8, 16, 32} × {1e-3, 1e-4} for `vae-cnn` by how well it told
         // held-out healthy windows from the same windows with faults drawn into them (shift, stuck
         // value, noise, ramp of 1.5 standard deviations on some channels; every third experiment,
-        // fifth series, second machine), so by training rows
-        // alone. It matters little: AUROC 0.669–0.690 in SKAB, 0.724–0.775 in NAB, 0.618–0.655 in
-        // SMD. C-MAPSS keeps the defaults.
+        // fifth series, second machine), so by training rows alone. It matters little: AUROC
+        // 0.669–0.690 in SKAB, 0.724–0.775 in NAB, 0.618–0.655 in SMD. C-MAPSS keeps the defaults.
         let max_windows = 8_192;
         let (steps, epochs, batch_size, latents, beta) = match set {
             SensorSet::Smd => (32, 60, 128, 16, 1e-4),

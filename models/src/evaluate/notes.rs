@@ -38,8 +38,10 @@ pub(super) fn notes(found: &[(SensorSet, usize)], options: &Options) -> Vec<Stri
          it. All get the same windows, one a row; a row's score is that of the window that ends \
          with it."
             .to_owned(),
-        "Nothing was tuned on test labels: window lengths, sizes and passes are fixed by set, a \
-         priori; latents and β by synthetic faults in held-out healthy rows. No point-adjust."
+        "Nothing was tuned on test labels. Window lengths and batch sizes are fixed by set, a \
+         priori; the bounds on passes, the latents and β were chosen on training rows alone (by \
+         held-out loss, and by synthetic faults in held-out rows), though after a first run with \
+         defaults had been seen. No point-adjust."
             .to_owned(),
         format!(
             "The last {:.0} % of every healthy stretch is held out, by time: it stops the training \
