@@ -48,7 +48,7 @@ pub struct RunConfig {
     /// Dataflow worker threads. Results do not depend on it. Default: the number of cores.
     pub workers: usize,
     /// Records an epoch takes of each stream at most. Results do not depend on it; smaller epochs
-    /// commit sooner and write more files. Default: 262,144.
+    /// commit sooner, hold fewer windows in memory and write more files. Default: 131,072.
     pub epoch_records: u64,
     /// How long a live epoch gathers records before it is cut. Default: 1 s.
     #[serde(deserialize_with = "duration")]
@@ -65,7 +65,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            epoch_records: 262_144,
+            epoch_records: 131_072,
             epoch_interval: Duration::from_secs(1),
             epochs_in_flight: 3,
             compression: Compression::Zstd,

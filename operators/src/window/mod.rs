@@ -155,7 +155,7 @@ impl<L: Lane> Window<L> {
     }
 
     /// Makes rows older than the watermark final and gives the windows that this closes, in
-    /// batches of about 2,048: `entity_id`, `window_start`, `window_end`, `partition`,
+    /// batches of about 512: `entity_id`, `window_start`, `window_end`, `partition`,
     /// `offset_from`, `offset_to`, `rows`, `window`.
     ///
     /// Windows come by entity name, and by end within an entity. `window` is a fixed-size list

@@ -16,7 +16,7 @@ use crate::schema::result::{WINDOW, window_key_fields};
 use crate::{Error, Result};
 
 /// Windows in a batch: enough for a model's tile, few enough to stay in cache.
-const WINDOWS: usize = 2_048;
+const WINDOWS: usize = 512;
 
 /// Lanes in a batch: bounds memory where windows are long.
 const LANES: usize = 1 << 20;
