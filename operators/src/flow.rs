@@ -26,8 +26,8 @@ use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{DistributorPact, ParallelizationContract, Pipeline};
 use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::progress::Stamp;
 
 use crate::batch::Batch;
@@ -197,7 +197,10 @@ where
                 let cap = cap.retain_least(0).zip(cap.retain_least(1));
                 if let Some((at, beside)) = cap {
                     let epoch = *at.time();
-                    stash.entry(epoch).or_insert_with(|| Stash::new(at, beside)).batches
+                    stash
+                        .entry(epoch)
+                        .or_insert_with(|| Stash::new(at, beside))
+                        .batches
                         .push(std::mem::take(batch));
                 }
             });

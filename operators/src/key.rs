@@ -73,10 +73,7 @@ mod tests {
             ("a", 0x3989_04df_45dc_7ecf),
             ("exactly8", 0x336c_c5f9_c592_a81c),
             ("machine-0001", 0x972e_62d8_5a7f_fb49),
-            (
-                "arn:aws:iam::123456789012:user/pedro",
-                0x946b_e933_a53f_54a7,
-            ),
+            ("arn:aws:iam::123456789012:user/pedro", 0x946b_e933_a53f_54a7),
         ] {
             assert_eq!(hash(key.as_bytes()), want, "{key:?}");
             assert_eq!(Shard::of(key), Shard((want >> 56) as u8), "{key:?}");
@@ -90,10 +87,7 @@ mod tests {
             counts[usize::from(Shard::of(&format!("machine-{i:04}")).0)] += 1;
         }
         // 100 expected a shard; five standard deviations are 50.
-        assert!(
-            counts.iter().all(|&c| (50..=150).contains(&c)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&c| (50..=150).contains(&c)), "{counts:?}");
     }
 
     #[test]

@@ -12,9 +12,7 @@ use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use sha2::{Digest, Sha256};
 
-use crate::config::{
-    Compression, Config, DriftSettings, ModelConfig, OutputConfig, StreamConfig,
-};
+use crate::config::{Compression, Config, DriftSettings, ModelConfig, OutputConfig, StreamConfig};
 
 /// Everything a run needs to know; made by [`Config::validate`] alone.
 #[derive(Debug)]
@@ -168,7 +166,9 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         (StreamKind::Cost, None) => WindowSpec::Tumbling { duration_us: DAY_US },
         (StreamKind::Cost, Some(_)) => bail!("window: a cost stream's windows are days; remove it"),
         (_, Some(window)) => *window,
-        (_, None) => bail!("window is missing, e.g. window = {{ kind = \"count\", length = 30, hop = 5 }}"),
+        (_, None) => {
+            bail!("window is missing, e.g. window = {{ kind = \"count\", length = 30, hop = 5 }}")
+        }
     };
     window.validate().context("window")?;
     let statistics = stream.features.statistics.clone().unwrap_or_else(|| {

@@ -95,10 +95,8 @@ pub fn windows(
         (None, None) => Vec::new(),
     };
     let mut feature = FeatureKernel::new(stream)?;
-    let windows = closed
-        .into_iter()
-        .map(|batch| feature.append(batch))
-        .collect::<Result<Vec<_>, _>>()?;
+    let windows =
+        closed.into_iter().map(|batch| feature.append(batch)).collect::<Result<Vec<_>, _>>()?;
     ensure!(
         windows.iter().any(|batch| batch.num_rows() > 0),
         "stream {:?}: the training records make no whole window: give more records, or shorten the window",
@@ -235,8 +233,7 @@ fn split(
     if keep.is_empty() {
         keep.clone_from(&learn);
     }
-    let samples =
-        |values| Samples::new(specification.steps, specification.channels.len(), values);
+    let samples = |values| Samples::new(specification.steps, specification.channels.len(), values);
     Ok((samples(learn), samples(keep)))
 }
 
@@ -253,8 +250,7 @@ struct Place {
 /// # Errors
 /// When it is none.
 pub fn parse_instant(text: &str) -> Result<i64> {
-    let parsed = chrono::DateTime::parse_from_rfc3339(text).with_context(|| {
-        format!("{text:?} is no instant: write it as 2026-01-31T00:00:00Z")
-    })?;
+    let parsed = chrono::DateTime::parse_from_rfc3339(text)
+        .with_context(|| format!("{text:?} is no instant: write it as 2026-01-31T00:00:00Z"))?;
     Ok(parsed.timestamp_micros())
 }

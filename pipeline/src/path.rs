@@ -115,7 +115,8 @@ impl Path {
         let mut kernel = self.kernels.window.take();
         let tally = Rc::clone(&self.tally);
         let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
-            let kernel = kernel.as_mut().ok_or_else(|| anyhow::anyhow!("a cost stream has no windows"))?;
+            let kernel =
+                kernel.as_mut().ok_or_else(|| anyhow::anyhow!("a cost stream has no windows"))?;
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
             for batch in &batches {
@@ -130,8 +131,11 @@ impl Path {
             progress.duplicates = duplicates.len() as u64;
             progress.pending = kernel.pending_rows();
             progress.windows = windows.iter().map(|batch| batch.num_rows() as u64).sum();
-            let refused =
-                if duplicates.is_empty() { Vec::new() } else { vec![rows::duplicates(&duplicates)?] };
+            let refused = if duplicates.is_empty() {
+                Vec::new()
+            } else {
+                vec![rows::duplicates(&duplicates)?]
+            };
             anyhow::Ok((windows, refused))
         };
         let (windows, refused) = flow::clocked(rows, Pipeline, clock, "window", &self.fault, logic);
@@ -143,7 +147,8 @@ impl Path {
         let mut kernel = self.kernels.daily.take();
         let tally = Rc::clone(&self.tally);
         let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
-            let kernel = kernel.as_mut().ok_or_else(|| anyhow::anyhow!("only a cost stream has days"))?;
+            let kernel =
+                kernel.as_mut().ok_or_else(|| anyhow::anyhow!("only a cost stream has days"))?;
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
             for batch in &batches {
@@ -265,11 +270,7 @@ fn drift(stream: &StreamJob, settings: &DriftSettings) -> Result<Drift> {
 }
 
 /// A batch with `contributions` and `top_channel` appended.
-fn contributions(
-    kernel: &Attribute,
-    batch: &RecordBatch,
-    info: &ModelInfo,
-) -> Result<RecordBatch> {
+fn contributions(kernel: &Attribute, batch: &RecordBatch, info: &ModelInfo) -> Result<RecordBatch> {
     let shares = kernel.contributions(batch, info)?;
     with_columns(
         batch,

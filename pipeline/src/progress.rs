@@ -31,8 +31,8 @@ impl Progress {
             ),
             None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {msg} [{elapsed}]"),
         };
-        let style = ProgressStyle::with_template(template)
-            .expect("the template above is well formed");
+        let style =
+            ProgressStyle::with_template(template).expect("the template above is well formed");
         bar.set_style(style);
         bar.enable_steady_tick(Duration::from_millis(250));
         Self { bar, bytes_read }

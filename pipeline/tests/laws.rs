@@ -18,7 +18,18 @@ fn rows_do_not_depend_on_cuts_or_workers() {
     assert_eq!(summary["rejected"], 9, "{summary}");
     assert_eq!(summary["duplicates"], 1, "{summary}");
     let want = place.tables("all");
-    for table in ["sensor_scores", "audit_scores", "cost_scores", "cost_daily", "alerts", "attributions", "drift", "late", "rejects", "sensor_windows"] {
+    for table in [
+        "sensor_scores",
+        "audit_scores",
+        "cost_scores",
+        "cost_daily",
+        "alerts",
+        "attributions",
+        "drift",
+        "late",
+        "rejects",
+        "sensor_windows",
+    ] {
         assert!(!want[table].is_empty(), "{table} has no rows: the comparison would prove nothing");
     }
     for (name, epoch_records, workers) in

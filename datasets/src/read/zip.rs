@@ -17,7 +17,9 @@ const SIZES_FOLLOW: u16 = 1 << 3;
 ///
 /// # Errors
 /// When this is no archive, or the file is neither deflated nor stored with a known size.
-pub(crate) fn first_file(mut archive: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn first_file(
+    mut archive: impl Read + Send + 'static,
+) -> io::Result<Box<dyn Read + Send>> {
     let mut header = [0; 30];
     archive.read_exact(&mut header)?;
     let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
@@ -78,6 +80,9 @@ mod tests {
         check(archive(DEFLATED, &deflate.finish().unwrap()), Ok("one\ntwo\n"));
         check(archive(STORED, b"one\ntwo\n"), Ok("one\ntwo\n"));
         check(archive(12, b"bzip2"), Err("method 12"));
-        check(b"{\"not\": \"an archive, but longer than its header\"}".to_vec(), Err("no zip archive"));
+        check(
+            b"{\"not\": \"an archive, but longer than its header\"}".to_vec(),
+            Err("no zip archive"),
+        );
     }
 }

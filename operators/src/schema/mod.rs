@@ -51,12 +51,7 @@ pub fn vector_array(width: usize, values: Vec<f32>) -> FixedSizeListArray {
     let DataType::FixedSizeList(field, size) = vector(width) else {
         unreachable!("vector() is a fixed-size list")
     };
-    FixedSizeListArray::new(
-        field,
-        size,
-        Arc::new(arrow::array::Float32Array::from(values)),
-        None,
-    )
+    FixedSizeListArray::new(field, size, Arc::new(arrow::array::Float32Array::from(values)), None)
 }
 
 /// A column of a batch, by name.

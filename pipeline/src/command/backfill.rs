@@ -106,9 +106,8 @@ pub(super) fn run(
 /// The summary for a person.
 pub(super) fn describe(summary: &Summary, config: &Config) -> String {
     let Summary { epochs, replayed, records, on_time, late, rejected, duplicates, .. } = summary;
-    let mut text = format!(
-        "read {records} records: {on_time} on time, {late} late, {rejected} rejected"
-    );
+    let mut text =
+        format!("read {records} records: {on_time} on time, {late} late, {rejected} rejected");
     if *duplicates > 0 {
         text += &format!("; {duplicates} of those on time were duplicates");
     }
@@ -122,6 +121,9 @@ pub(super) fn describe(summary: &Summary, config: &Config) -> String {
     if summary.promotions > 0 {
         text += &format!("\npromoted {} retrained models after drift", summary.promotions);
     }
-    text += &format!("\nresults: {}\nask them: cloudops sql --catalog {}", config.catalog.url, config.catalog.url);
+    text += &format!(
+        "\nresults: {}\nask them: cloudops sql --catalog {}",
+        config.catalog.url, config.catalog.url
+    );
     text
 }

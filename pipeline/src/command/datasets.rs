@@ -13,9 +13,11 @@ use super::{print, print_json};
 
 /// Known datasets and simulators.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloudops datasets list\n  cloudops datasets fetch skab --to data\n  \
+#[command(
+    after_help = "Examples:\n  cloudops datasets list\n  cloudops datasets fetch skab --to data\n  \
     cloudops datasets simulate --to simulated --seed 7\n  \
-    cloudops datasets describe data/skab/valve1 --format skab")]
+    cloudops datasets describe data/skab/valve1 --format skab"
+)]
 pub(super) struct Datasets {
     /// Print as JSON.
     #[arg(long, global = true)]
@@ -157,7 +159,6 @@ fn parse_format(text: &str) -> Result<Format> {
     struct Holder {
         format: Format,
     }
-    let holder: Holder =
-        toml::from_str(&table).with_context(|| format!("the format {text:?}"))?;
+    let holder: Holder = toml::from_str(&table).with_context(|| format!("the format {text:?}"))?;
     Ok(holder.format)
 }

@@ -97,8 +97,9 @@ impl Bar {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} [{elapsed}, {eta} left]")
-            .expect("the template above is well formed");
+        let style =
+            ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} [{elapsed}, {eta} left]")
+                .expect("the template above is well formed");
         Self(ProgressBar::new(0).with_style(style))
     }
 }

@@ -123,8 +123,11 @@ impl Models {
                 .filter(|(_, id)| *id == entry.info.id)
                 .map(|(stream, _)| stream.as_str())
                 .collect();
-            let mark =
-                if streams.is_empty() { String::new() } else { format!("  in force for {}", streams.join(", ")) };
+            let mark = if streams.is_empty() {
+                String::new()
+            } else {
+                format!("  in force for {}", streams.join(", "))
+            };
             text += &format!("{:<40} {}{mark}\n", entry.info.id.to_string(), entry.sha256);
         }
         print(&text)
@@ -148,7 +151,11 @@ impl Models {
             }
             reports.push(serde_json::json!({ "model": id, "checks": checks }));
         }
-        if self.json { print_json(&reports)? } else { print(&text)? }
+        if self.json {
+            print_json(&reports)?
+        } else {
+            print(&text)?
+        }
         ensure!(failed == 0, "{failed} models did not pass");
         Ok(())
     }
@@ -221,7 +228,8 @@ fn rollback(config: &Config, stream: &str, from: &str) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("starting the I/O runtime")?;
     let catalog = runtime.block_on(Catalog::open(&config.catalog.url))?;
     let timeline = catalog.state().timeline(stream);
-    let current = timeline.at(i64::MAX).with_context(|| format!("{stream:?} has no model in force"))?;
+    let current =
+        timeline.at(i64::MAX).with_context(|| format!("{stream:?} has no model in force"))?;
     let before = timeline
         .entries()
         .iter()

@@ -100,7 +100,8 @@ impl Sql {
         };
         let mut out: Box<dyn Write + Send> = match &self.output {
             Some(path) => Box::new(std::io::BufWriter::new(
-                std::fs::File::create(path).with_context(|| format!("creating {}", path.display()))?,
+                std::fs::File::create(path)
+                    .with_context(|| format!("creating {}", path.display()))?,
             )),
             None => Box::new(std::io::BufWriter::new(std::io::stdout())),
         };

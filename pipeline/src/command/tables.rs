@@ -8,7 +8,9 @@ use super::{print, print_json};
 
 /// List the tables and what their columns mean.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloudops tables\n  cloudops tables sensor_scores\n  cloudops tables --json")]
+#[command(
+    after_help = "Examples:\n  cloudops tables\n  cloudops tables sensor_scores\n  cloudops tables --json"
+)]
 pub(super) struct Tables {
     /// Only this table, with its columns.
     name: Option<String>,

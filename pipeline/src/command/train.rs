@@ -198,8 +198,9 @@ impl Bar {
         } else {
             ProgressBar::hidden()
         };
-        let style = ProgressStyle::with_template("{prefix} {bar:32} pass {pos}/{len}, {msg} [{elapsed}]")
-            .expect("the template above is well formed");
+        let style =
+            ProgressStyle::with_template("{prefix} {bar:32} pass {pos}/{len}, {msg} [{elapsed}]")
+                .expect("the template above is well formed");
         bar.set_style(style);
         bar.set_prefix(stream.to_owned());
         Self { bar, stream: stream.to_owned() }

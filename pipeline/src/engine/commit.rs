@@ -71,7 +71,8 @@ impl Engine<'_> {
             let mut files = Vec::new();
             for (worker, completed) in completed.iter().enumerate() {
                 for (n, file) in completed.files.iter().enumerate() {
-                    let path = data_path(file.table, &file.source, plan.epoch, worker as u32, n as u32);
+                    let path =
+                        data_path(file.table, &file.source, plan.epoch, worker as u32, n as u32);
                     self.summary.rows += file.rows;
                     self.summary.files += 1;
                     let put = self.catalog.put_file(&path, file.bytes.clone());
@@ -138,8 +139,7 @@ impl Engine<'_> {
         let mut seen = vec![false; totals.len()];
         let mut commits = Vec::with_capacity(plan.sources.len());
         for part in &plan.sources {
-            let count =
-                if part.offset_to > part.offset_from { counts.next() } else { None };
+            let count = if part.offset_to > part.offset_from { counts.next() } else { None };
             let stream = self.job.streams.iter().position(|s| s.name == part.source);
             let first = stream.is_some_and(|s| !std::mem::replace(&mut seen[s], true));
             let total = stream.filter(|_| first).map(|s| totals[s]).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! One stream's input on its way to a plan: cursors, watermarks, and where the next epoch is cut.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
 use cloudops_operators::epoch::{Offset, Partition};
+use cloudops_operators::schema::{TS, times};
 use cloudops_operators::watermark::Watermark;
-use cloudops_operators::window::WindowSpec;
+use cloudops_operators::window::{WindowSpec, selected};
 use cloudops_sql::catalog::record::SourcePlan;
 
 use crate::job::StreamJob;
@@ -25,8 +26,9 @@ pub(super) struct Gather {
     target: Watermark,
     /// The watermark that planned epochs have applied; less than `target` while a verdict is awaited.
     applied: Watermark,
-    /// Event times of rows that may still lie in open windows, a cut each.
-    unapplied: VecDeque<(i64, i64)>,
+    /// The drift periods, by number, into which windows that are still open may fall. Empty where
+    /// nothing waits for verdicts.
+    open_periods: BTreeSet<i64>,
 }
 
 /// A stream's part of an epoch: what the plan says, and the rows themselves.
@@ -54,7 +56,7 @@ impl Gather {
             end_planned: vec![false; partitions],
             target: Watermark::MIN,
             applied: Watermark::MIN,
-            unapplied: VecDeque::new(),
+            open_periods: BTreeSet::new(),
         }
     }
 
@@ -109,9 +111,12 @@ impl Gather {
     }
 
     /// Plans what has been gathered.
-    pub(super) fn share(&mut self) -> Share {
+    ///
+    /// # Errors
+    /// When a batch has no event time, which is a bug.
+    pub(super) fn share(&mut self) -> Result<Share> {
         let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
-        self.unapplied.extend(cuts.iter().filter_map(|cut| cut.event_times));
+        self.open_periods_of(&cuts)?;
         let ending: Vec<bool> = self.cursors.iter().map(Cursor::ended).collect();
         let already = std::mem::replace(&mut self.end_planned, ending.clone());
         self.target = self.watermark();
@@ -121,9 +126,7 @@ impl Gather {
         let barrier = limit.is_some_and(|limit| limit <= self.target);
         self.forget();
         let plans = (0..cuts.len())
-            .filter(|&i| {
-                cuts[i].records() > 0 || ending[i] != already[i] || self.applied > before
-            })
+            .filter(|&i| cuts[i].records() > 0 || ending[i] != already[i] || self.applied > before)
             .map(|i| SourcePlan {
                 source: self.stream.name.clone(),
                 partition: Partition(i as u32),
@@ -134,7 +137,7 @@ impl Gather {
                 ended: ending[i],
             })
             .collect();
-        Share { plans, cuts, watermark: self.applied, barrier }
+        Ok(Share { plans, cuts, watermark: self.applied, barrier })
     }
 
     /// Reads again exactly what a plan of the log says.
@@ -177,8 +180,10 @@ impl Gather {
         }
         self.target = self.watermark().max(self.applied);
         let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
-        self.unapplied.extend(cuts.iter().filter_map(|cut| cut.event_times));
-        let barrier = self.period_us().is_some_and(|period| self.applied.0 % period == 0);
+        self.open_periods_of(&cuts)?;
+        let barrier = self.settings().is_some_and(|(period, delay)| {
+            self.applied != Watermark::MAX && (self.applied.0 - delay) % period == 0
+        });
         self.forget();
         Ok(Share { plans: plans.to_vec(), cuts, watermark: self.applied, barrier })
     }
@@ -188,22 +193,16 @@ impl Gather {
         self.cursors.iter().map(Cursor::watermark).min().unwrap_or(Watermark::MAX)
     }
 
-    /// The drift period after whose end a verdict may put another model in force.
-    fn period_us(&self) -> Option<i64> {
+    /// Length of a drift period and the delay of its closing, where a verdict may put another model
+    /// in force.
+    fn settings(&self) -> Option<(i64, i64)> {
         let drift = self.stream.drift.as_ref().filter(|drift| drift.retrain)?;
-        Some(drift.detector.period_us())
+        Some((drift.detector.period_us(), drift.detector.delay_us()))
     }
 
-    /// The next period's end at which the watermark must wait, if windows may lie before it.
-    fn next_barrier(&self) -> Option<Watermark> {
-        let period = self.period_us()?;
-        let least = self.unapplied.iter().map(|&(least, _)| least.max(self.applied.0)).min()?;
-        let index = least.div_euclid(period);
-        Some(Watermark(index.checked_add(1)?.checked_mul(period)?))
-    }
-
-    /// Forgets the rows that no open window can hold any more.
-    fn forget(&mut self) {
+    /// Notes the periods into which windows over these rows may fall.
+    fn open_periods_of(&mut self, cuts: &[Cut]) -> Result<()> {
+        let Some((period, _)) = self.settings() else { return Ok(()) };
         let reach = match self.stream.window {
             WindowSpec::Count { .. } => 0,
             WindowSpec::Tumbling { duration_us } | WindowSpec::Sliding { duration_us, .. } => {
@@ -211,7 +210,29 @@ impl Gather {
             }
             WindowSpec::Session { gap_us, max_duration_us } => gap_us.max(max_duration_us),
         };
-        let applied = self.applied.0;
-        self.unapplied.retain(|&(_, most)| most.saturating_add(reach) >= applied);
+        for batch in cuts.iter().flat_map(|cut| &cut.rows) {
+            let Some(records) = &batch.records else { continue };
+            let times = times(records, TS)?;
+            for row in selected(records, batch.selection.as_deref()) {
+                let first = times[row].div_euclid(period);
+                self.open_periods
+                    .extend(first..=times[row].saturating_add(reach).div_euclid(period));
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next period closes into which a window may fall: there the watermark must wait.
+    fn next_barrier(&self) -> Option<Watermark> {
+        let (period, delay) = self.settings()?;
+        let index = self.open_periods.first()?;
+        Some(Watermark(index.checked_add(1)?.checked_mul(period)?.checked_add(delay)?))
+    }
+
+    /// Forgets the periods that have closed.
+    fn forget(&mut self) {
+        while self.next_barrier().is_some_and(|barrier| barrier <= self.applied) {
+            self.open_periods.pop_first();
+        }
     }
 }

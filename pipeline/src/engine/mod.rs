@@ -24,8 +24,8 @@ use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Plan, Record};
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
-use futures_util::TryStreamExt;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
@@ -179,12 +179,10 @@ impl<'a> Engine<'a> {
             }
             streams.push(Gather::new(Arc::clone(stream), cursors));
         }
-        let timelines = job
-            .streams
-            .iter()
-            .map(|stream| catalog.state().timeline(&stream.name))
-            .collect();
-        let scorers = cloudops_models::registry::scorer_factory(&registry, ScorerOptions::default());
+        let timelines =
+            job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
+        let scorers =
+            cloudops_models::registry::scorer_factory(&registry, ScorerOptions::default());
         let blueprint = Blueprint { job: Arc::clone(job), scorers, timelines };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let state = catalog.state();
@@ -272,8 +270,10 @@ impl<'a> Engine<'a> {
             }
         }
         self.gather_since = None;
-        let shares: Vec<_> =
-            self.streams.iter_mut().enumerate().map(|(i, gather)| (i, gather.share())).collect();
+        let mut shares = Vec::with_capacity(self.streams.len());
+        for (i, gather) in self.streams.iter_mut().enumerate() {
+            shares.push((i, gather.share()?));
+        }
         let plan = Plan {
             epoch: self.next_epoch,
             generation: self.generation,
@@ -366,7 +366,8 @@ impl<'a> Engine<'a> {
         match report {
             Report::Complete(epoch, worker, completed) => {
                 let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
-                let at = at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
+                let at =
+                    at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
                 at.completed[worker] = Some(completed);
                 Ok(())
             }

@@ -43,13 +43,18 @@ impl Engine<'_> {
         let samples: Vec<&RecordBatch> =
             verdicts.filter(|verdict| verdict.retrain).filter_map(|v| v.sample.as_ref()).collect();
         let Some(sample) = samples.last().filter(|sample| sample.num_rows() >= WINDOWS_MIN) else {
-            tracing::warn!(stream = settings.name, "drift fired, but there are too few healthy windows to retrain on");
+            tracing::warn!(
+                stream = settings.name,
+                "drift fired, but there are too few healthy windows to retrain on"
+            );
             return Ok(());
         };
         let champion = timeline.at(at_us).context("drift fired without a model in force")?.clone();
         let kept = (sample.num_rows() as f64 * EVALUATION) as usize;
-        let (learn, held_out) =
-            (sample.slice(0, sample.num_rows() - kept), sample.slice(sample.num_rows() - kept, kept));
+        let (learn, held_out) = (
+            sample.slice(0, sample.num_rows() - kept),
+            sample.slice(sample.num_rows() - kept, kept),
+        );
         let learn = by_entity(&learn)?;
         let trained = learning::fit(&settings, model, &[learn], &mut Quiet)?;
         let extra = serde_json::json!({ "retrained": {
@@ -89,7 +94,8 @@ impl Engine<'_> {
 
     /// The share of healthy windows that a model scores above its own calibrated limit.
     fn false_alarms(&self, id: &ModelId, healthy: &RecordBatch) -> Result<f64> {
-        let mut scorer = self.registry.scorer(id, &cloudops_models::scorer::ScorerOptions::default())?;
+        let mut scorer =
+            self.registry.scorer(id, &cloudops_models::scorer::ScorerOptions::default())?;
         let scores = scorer.score(healthy)?.score;
         let limit = scorer.info().score_quantile(LIMIT).unwrap_or(f32::INFINITY);
         let above = scores.iter().filter(|score| **score > limit).count();

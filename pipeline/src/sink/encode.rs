@@ -6,10 +6,10 @@ use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
+use cloudops_sql::catalog::record::ColumnStats;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use cloudops_sql::catalog::record::ColumnStats;
 use parquet::schema::types::ColumnPath;
 
 use super::statistics::statistics;
@@ -55,8 +55,7 @@ pub fn properties(schema: &SchemaRef, compression: Compression) -> Result<Writer
             DataType::Utf8 | DataType::UInt32 | DataType::Boolean | DataType::Date32 => {}
             DataType::List(_) => {
                 let leaf = ["list", "item"].map(str::to_owned);
-                let path: ColumnPath =
-                    [vec![field.name().clone()], leaf.to_vec()].concat().into();
+                let path: ColumnPath = [vec![field.name().clone()], leaf.to_vec()].concat().into();
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path.clone(), Encoding::PLAIN)
@@ -83,8 +82,7 @@ pub fn encode(
     properties: &WriterProperties,
     batches: &[RecordBatch],
 ) -> Result<Encoded> {
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))?;
     let mut rows = 0;
     for batch in batches {
         writer.write(batch)?;

@@ -88,9 +88,8 @@ pub fn late(partition: Partition, rows: &[(RecordBatch, Watermark)]) -> Result<V
 
 /// A row as a JSON object, its offset left out.
 fn json(row: &RecordBatch) -> Result<String> {
-    let kept: Vec<usize> = (0..row.num_columns())
-        .filter(|&i| row.schema().field(i).name() != OFFSET)
-        .collect();
+    let kept: Vec<usize> =
+        (0..row.num_columns()).filter(|&i| row.schema().field(i).name() != OFFSET).collect();
     let mut writer = WriterBuilder::new().build::<_, JsonArray>(Vec::new());
     writer.write(&row.project(&kept)?)?;
     writer.finish()?;
@@ -125,7 +124,10 @@ pub fn duplicates(duplicates: &[Duplicate]) -> Result<RecordBatch> {
         ("field", Arc::new(StringArray::from(vec![Some(TS); rows])), true),
         (
             "reason",
-            Arc::new(StringArray::from(vec!["duplicate: the entity has this record already"; rows])),
+            Arc::new(StringArray::from(vec![
+                "duplicate: the entity has this record already";
+                rows
+            ])),
             false,
         ),
         (

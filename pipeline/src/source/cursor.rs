@@ -36,8 +36,6 @@ pub struct Cut {
     pub rejects: Vec<(Arc<str>, Reject)>,
     /// Rows on time.
     pub on_time: u64,
-    /// Least and greatest event time of the rows on time, µs.
-    pub event_times: Option<(i64, i64)>,
 }
 
 impl Cut {
@@ -175,11 +173,6 @@ fn take(
     let on_time = rows.num_rows() - late.len();
     if on_time > 0 {
         let selection = (!late.is_empty()).then(|| complement(rows.num_rows(), &late));
-        let bounds = bounds(event_times, selection.as_deref());
-        cut.event_times = Some(match cut.event_times {
-            Some((least, most)) => (least.min(bounds.0), most.max(bounds.1)),
-            None => bounds,
-        });
         cut.rows.push(Batch { partition, records: Some(rows.clone()), selection });
         cut.on_time += on_time as u64;
     }
@@ -218,13 +211,4 @@ fn extend_spans(spans: &mut Vec<FileSpan>, chunk: &Chunk, from: u64, to: u64) {
 fn complement(rows: usize, out: &[u32]) -> Arc<[u32]> {
     let mut skip = out.iter().copied().peekable();
     (0..rows as u32).filter(|row| skip.next_if_eq(row).is_none()).collect()
-}
-
-fn bounds(times: &[i64], selection: Option<&[u32]>) -> (i64, i64) {
-    let fold = |(least, most): (i64, i64), time: i64| (least.min(time), most.max(time));
-    let none = (i64::MAX, i64::MIN);
-    match selection {
-        None => times.iter().copied().fold(none, fold),
-        Some(rows) => rows.iter().map(|&row| times[row as usize]).fold(none, fold),
-    }
 }

@@ -148,7 +148,8 @@ fn read_file(
     sender: &Sender<Event>,
     stop: &AtomicBool,
 ) -> Result<Option<u64>> {
-    let blob = Blob::open(&file.location, &spec.bytes_read).with_context(|| format!("opening {}", file.name))?;
+    let blob = Blob::open(&file.location, &spec.bytes_read)
+        .with_context(|| format!("opening {}", file.name))?;
     let mut reader = open(blob, &file.name, &spec.format, first, 0)?;
     let mut next = first;
     while let Some(batch) = reader.next_batch()? {

@@ -1,5 +1,7 @@
 //! A job in a directory of its own, driven by the real binary.
 
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,30 +9,36 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// A directory with simulated streams and the configurations that read them.
-pub struct Place {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// Rows of every result table as text, without `epoch`, sorted.
-pub type Tables = BTreeMap<String, Vec<String>>;
+pub(crate) type Tables = BTreeMap<String, Vec<String>>;
 
 impl Place {
     /// Small simulated streams, with a file of troubles at the sensors' end.
-    pub fn simulated(seed: u64) -> Self {
+    pub(crate) fn simulated(seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { dir };
         std::fs::write(
             place.path("simulation.toml"),
-            "seed = 0\n[sensor]\nengines = 4\nhealthy = 1\nsteps = 120\nchannels = 3\n\
-             [cost]\ndays = 14\naccounts = 2\nservices = 3\nregions = 1\n\
+            "seed = 0\n[sensor]\nengines = 4\nhealthy = 1\nsteps = 240\nchannels = 3\n\
+             [cost]\ndays = 20\naccounts = 2\nservices = 3\nregions = 1\n\
              [audit]\ndays = 6\nprincipals = 3\nevents_per_day = 12\ntheft_events = 10\n",
         )
         .unwrap();
         let seed = seed.to_string();
         let simulation = place.path("simulation.toml");
         cloudops(&[
-            "datasets", "simulate", "--to", text(&place.path("input")), "--seed", &seed,
-            "--config", text(&simulation),
+            "datasets",
+            "simulate",
+            "--to",
+            text(&place.path("input")),
+            "--seed",
+            &seed,
+            "--config",
+            text(&simulation),
         ]);
         place.add_troubles();
         place
@@ -60,12 +68,12 @@ impl Place {
         std::fs::write(self.path("input/sensor/zzz-empty.csv"), b"").unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Writes a configuration of the three streams with a catalog of its own.
-    pub fn configure(&self, name: &str, epoch_records: u64, workers: usize) -> PathBuf {
+    pub(crate) fn configure(&self, name: &str, epoch_records: u64, workers: usize) -> PathBuf {
         let path = self.path(&format!("{name}.toml"));
         let text = JOB
             .replace("${NAME}", name)
@@ -76,17 +84,17 @@ impl Place {
     }
 
     /// Trains and runs a configuration; gives the run's summary.
-    pub fn run(&self, config: &Path) -> Value {
+    pub(crate) fn run(&self, config: &Path) -> Value {
         cloudops(&["train", "--config", text(config)]);
         backfill(config)
     }
 
-    pub fn catalog(&self, name: &str) -> String {
+    pub(crate) fn catalog(&self, name: &str) -> String {
         text(&self.path(&format!("results-{name}"))).to_owned()
     }
 
     /// Every result table of a catalog.
-    pub fn tables(&self, name: &str) -> Tables {
+    pub(crate) fn tables(&self, name: &str) -> Tables {
         tables(&self.catalog(name))
     }
 }
@@ -106,7 +114,7 @@ compression = "snappy"
 name = "engines"
 window = { kind = "count", length = 10, hop = 3 }
 threshold = { policy = "either", static_quantile = 0.9, warm_up = 8, memory = 16, factor = 3.0 }
-drift = { retrain = true, period_s = 600, sample = 64, windows_min = 4, reference_periods = 5, patience = 1, retrain_windows = 64, retry_after = 2, expected_false_alarms_per_1000_periods = 100.0, psi_min = 0.0, wasserstein_min = 0.0, mmd_min = 0.0 }
+drift = { retrain = true, period_s = 1200, sample = 64, windows_min = 16, reference_periods = 5, patience = 1, retrain_windows = 64, retry_after = 2, expected_false_alarms_per_1000_periods = 100.0, psi_min = 0.0, wasserstein_min = 0.0, mmd_min = 0.0 }
 [stream.source]
 path = "input/sensor"
 format = "sensor-wide"
@@ -147,7 +155,7 @@ windows = true
 "#;
 
 /// Runs the binary; gives its output, and fails the test with its errors.
-pub fn cloudops(arguments: &[&str]) -> String {
+pub(crate) fn cloudops(arguments: &[&str]) -> String {
     let output = command(arguments).output().unwrap();
     assert!(
         output.status.success(),
@@ -158,23 +166,23 @@ pub fn cloudops(arguments: &[&str]) -> String {
 }
 
 /// The binary, ready to be run.
-pub fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloudops"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
-pub fn backfill(config: &Path) -> Value {
+pub(crate) fn backfill(config: &Path) -> Value {
     serde_json::from_str(&cloudops(&["backfill", "--json", "--config", text(config)])).unwrap()
 }
 
 /// A query's rows.
-pub fn sql(catalog: &str, query: &str) -> Vec<Value> {
+pub(crate) fn sql(catalog: &str, query: &str) -> Vec<Value> {
     let answer = cloudops(&["sql", "--catalog", catalog, "--format", "json", query]);
     serde_json::from_str(&answer).unwrap()
 }
 
-pub fn tables(catalog: &str) -> Tables {
+pub(crate) fn tables(catalog: &str) -> Tables {
     let docs: Vec<Value> = serde_json::from_str(&cloudops(&["tables", "--json"])).unwrap();
     let names = docs.iter().filter(|doc| doc["kind"] == "result");
     names
@@ -194,7 +202,7 @@ pub fn tables(catalog: &str) -> Tables {
 }
 
 /// Fails with the first row that two runs do not share.
-pub fn assert_same(a: &Tables, b: &Tables, what: &str) {
+pub(crate) fn assert_same(a: &Tables, b: &Tables, what: &str) {
     for (table, rows) in a {
         let other = &b[table];
         assert_eq!(rows.len(), other.len(), "{what}: rows of {table}");
@@ -204,12 +212,12 @@ pub fn assert_same(a: &Tables, b: &Tables, what: &str) {
     }
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// The directory of real data; `None` where none is named, and the test passes by.
-pub fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let Some(dir) = std::env::var_os("CLOUDOPS_DATASETS") else {
         println!("skipped: CLOUDOPS_DATASETS is not set");
         return None;

@@ -133,8 +133,7 @@ fn instant(text: &str) -> i64 {
 
 /// A query's rows, every value as text.
 async fn rows(session: &mut Session, query: &str) -> Result<Vec<Vec<String>>> {
-    let batches: Vec<_> =
-        session.query(query).await?.execute_stream().await?.try_collect().await?;
+    let batches: Vec<_> = session.query(query).await?.execute_stream().await?.try_collect().await?;
     let mut rows = Vec::new();
     for batch in batches {
         let columns = batch
@@ -144,9 +143,7 @@ async fn rows(session: &mut Session, query: &str) -> Result<Vec<Vec<String>>> {
             .collect::<Result<Vec<_>, _>>()
             .context("reading the answer")?;
         for row in 0..batch.num_rows() {
-            rows.push(
-                columns.iter().map(|c| c.as_string::<i32>().value(row).to_owned()).collect(),
-            );
+            rows.push(columns.iter().map(|c| c.as_string::<i32>().value(row).to_owned()).collect());
         }
     }
     Ok(rows)

@@ -80,8 +80,7 @@ impl Demo {
                 _ => {}
             }
         }
-        std::fs::create_dir_all(&self.dir)
-            .with_context(|| format!("making {}", self.dir.display()))
+        std::fs::create_dir_all(&self.dir).with_context(|| format!("making {}", self.dir.display()))
     }
 
     fn simulate(&self) -> Result<(String, Truth)> {
