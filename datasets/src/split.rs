@@ -79,7 +79,7 @@ mod tests {
     fn parts_follow_each_other() {
         assert_eq!(by_time(100, &[0.6, 0.2, 0.2], 5).unwrap(), [0..60, 65..80, 85..100]);
         assert_eq!(by_time(3, &[0.5, 0.5], 10).unwrap(), [0..2, 3..3]);
-        assert_eq!(by_time(0, &[1.0], 0).unwrap(), [0..0]);
+        assert_eq!(by_time(0, &[1.0], 0).unwrap(), vec![Range { start: 0, end: 0 }]);
         assert!(by_time(10, &[0.6, 0.6], 0).is_err());
         assert!(by_time(10, &[f64::NAN], 0).is_err());
     }

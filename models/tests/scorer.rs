@@ -1,7 +1,12 @@
 //! A brought model in ONNX Runtime, against values that Python's onnxruntime gave
 //! (`golden/scorer.py`), and the law that a row's bits are its own.
 
-#![allow(clippy::unwrap_used, reason = "a step that fails, fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a step that fails, fails the test; a skipped one says so"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

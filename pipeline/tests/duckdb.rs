@@ -1,6 +1,10 @@
 //! A reader we did not write: DuckDB over the committed files agrees with `cloudops sql`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says so when it is skipped")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says so when it is skipped"
+)]
 
 mod support;
 

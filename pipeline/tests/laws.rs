@@ -1,6 +1,10 @@
 //! The first law: result rows are a pure function of the input.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says so when it is skipped")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says so when it is skipped"
+)]
 
 mod support;
 

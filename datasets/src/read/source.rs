@@ -259,7 +259,9 @@ mod tests {
 
     use super::*;
 
-    fn lines(name: &str, bytes: Vec<u8>) -> (Vec<(u64, Vec<u8>, u64)>, Option<String>) {
+    type Found = (Vec<(u64, Vec<u8>, u64)>, Option<String>);
+
+    fn lines(name: &str, bytes: Vec<u8>) -> Found {
         let mut lines = Lines::new(Source::new(Bytes::from(bytes), name).unwrap());
         let mut line = Line::default();
         let mut all = Vec::new();

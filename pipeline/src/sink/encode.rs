@@ -82,7 +82,8 @@ pub fn encode(
     properties: &WriterProperties,
     batches: &[RecordBatch],
 ) -> Result<Encoded> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()))?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), SchemaRef::clone(schema), Some(properties.clone()))?;
     let mut rows = 0;
     for batch in batches {
         writer.write(batch)?;

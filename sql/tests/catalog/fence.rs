@@ -126,7 +126,7 @@ async fn an_unfinished_plan_is_adopted_by_the_next_generation() {
     for _ in 0..3 {
         first.append(Record::Plan(plan(first.state(), 1, 5))).await.unwrap();
     }
-    let done = first.state().open_plans[0].clone();
+    let done = Arc::clone(&first.state().open_plans[0]);
     first.append(Record::Commit(commit(&done, 1))).await.unwrap();
     drop(first);
 
