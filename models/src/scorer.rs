@@ -7,7 +7,7 @@
 //! core's cache.
 //!
 //! A row's scores are its own, to the bit, whatever batch it travels in:
-//! [`rewrite`] removes the known causes to the contrary, [`invariance`]
+//! `rewrite` removes the known causes to the contrary, `invariance`
 //! measures what is left, and the [`Scheme`] found is the one scored in.
 //!
 //! Denormals are *not* flushed: the runtime's switch changes the mode of the
@@ -124,7 +124,7 @@ pub struct ScorerOptions {
     pub step_errors: bool,
     /// Whether latents are wanted; left out of the graph if not.
     pub latents: bool,
-    /// Whether the graph may be rewritten while it is loaded (see [`rewrite`]). Changes the score in
+    /// Whether the graph may be rewritten while it is loaded (see `rewrite`). Changes the score in
     /// its last digits, so it is part of what makes a run repeatable.
     pub rewrite: bool,
     /// In which scheme the model's bits are known not to depend on the batch.
