@@ -26,7 +26,7 @@ test: $(ORT_LIBRARY)
 check:
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
-	-cargo doc --release --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 	python3 .ci/licences.py
 
 ## Ratios against raw ONNX Runtime, raw DataFusion and plain loops, in one run.

@@ -1,7 +1,7 @@
 //! The tables: what each is called, what each column means, how its rows lie.
 //!
 //! A table is declared once, here. The sink projects its rows onto
-//! [`schema`], the commit keeps least and greatest values of
+//! [`schema()`], the commit keeps least and greatest values of
 //! [`statistics_columns`], and the descriptions are themselves rows: of the
 //! tables `tables` and `columns`.
 //!
