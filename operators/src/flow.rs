@@ -9,13 +9,11 @@
 //!   epoch's plan applies, once no more rows of that epoch can come;
 //! - [`gather`] hands over a whole epoch without a watermark: also at the graph's ends.
 //!
-//! The first error of any operator is kept in the worker's [`Fault`]; from then
-//! on all operators of that worker swallow their input, and the worker reports
-//! it. Nothing panics, and no epoch after the error can complete.
+//! All run under the worker's [`Supervisor`]: it keeps the first error of any operator; from then
+//! on all operators of that worker swallow their input, and the worker reports it. Nothing panics,
+//! and no epoch after the error can complete.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
@@ -34,6 +32,7 @@ use crate::batch::Batch;
 use crate::epoch::{Epoch, Partition};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
+use crate::supervise::{Cause, Supervisor};
 use crate::watermark::Watermark;
 
 /// A stream of batches in epoch time.
@@ -42,45 +41,14 @@ pub type Batches<'scope> = Stream<'scope, u64, Batch>;
 /// A stream that carries each epoch's watermark, once a worker.
 pub type Clock<'scope> = Stream<'scope, u64, Vec<Watermark>>;
 
-/// Any error an operator or a sink may meet.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// The first error on a worker, and the operator that met it.
-#[derive(Debug, Clone, Default)]
-pub struct Fault(Rc<RefCell<Option<(String, Cause)>>>);
-
-impl Fault {
-    /// Takes the error out, for the report.
-    #[must_use]
-    pub fn take(&self) -> Option<(String, Cause)> {
-        self.0.borrow_mut().take()
-    }
-
-    /// Whether an operator has failed.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
-    /// Runs a step of an operator unless one has failed before; keeps its error.
-    fn run<R: Default>(&self, operator: &str, step: impl FnOnce() -> Result<R, Cause>) -> R {
-        if self.is_set() {
-            return R::default();
-        }
-        step().unwrap_or_else(|error| {
-            self.0.borrow_mut().get_or_insert((operator.to_owned(), error));
-            R::default()
-        })
-    }
-}
-
 /// Sends each row to the worker that owns its entity's shard.
 ///
 /// Rows keep the order they had in their batch. The batch itself is shared; only row numbers
 /// are written.
-pub fn route(rows: Batches<'_>) -> Batches<'_> {
+pub fn route<'scope>(rows: Batches<'scope>, supervisor: &Supervisor) -> Batches<'scope> {
+    let supervisor = supervisor.clone();
     rows.unary(
-        DistributorPact(|peers| ByEntity { selections: vec![Vec::new(); peers] }),
+        DistributorPact(move |peers| ByEntity { supervisor, selections: vec![Vec::new(); peers] }),
         "route",
         |_, _| {
             |input, output| {
@@ -92,6 +60,7 @@ pub fn route(rows: Batches<'_>) -> Batches<'_> {
 
 /// Splits a batch by the owner of each row's entity.
 struct ByEntity {
+    supervisor: Supervisor,
     selections: Vec<Vec<u32>>,
 }
 
@@ -126,7 +95,8 @@ impl Distributor<Batch> for ByEntity {
             Message::push_at(&mut batch.clone(), stamp.clone(), &mut pushers[0]);
             return;
         };
-        self.select(entities, batch.selection.as_deref());
+        let supervisor = self.supervisor.clone();
+        supervisor.count("route", || self.select(entities, batch.selection.as_deref()));
         for (selection, pusher) in self.selections.iter_mut().zip(pushers) {
             if !selection.is_empty() {
                 let mut part = Batch {
@@ -147,15 +117,15 @@ impl Distributor<Batch> for ByEntity {
 pub fn each<'scope, E: Into<Cause>>(
     batches: Batches<'scope>,
     name: &str,
-    fault: &Fault,
+    supervisor: &Supervisor,
     mut logic: impl FnMut(RecordBatch) -> Result<Vec<RecordBatch>, E> + 'static,
 ) -> Batches<'scope> {
-    let (fault, operator) = (fault.clone(), name.to_owned());
+    let (supervisor, operator) = (supervisor.clone(), name.to_owned());
     batches.unary::<CapacityContainerBuilder<Batch>, _, _, _>(Pipeline, name, |_, _| {
         move |input, output| {
             input.for_each(|cap, batch| {
                 let batch = std::mem::take(batch);
-                let results = fault.run(&operator, || {
+                let results = supervisor.run(&operator, || {
                     let Some(records) = batch.materialize()? else { return Ok(Vec::new()) };
                     logic(records).map_err(Into::into)
                 });
@@ -176,13 +146,13 @@ pub fn clocked<'scope, P, E: Into<Cause>>(
     pact: P,
     clock: Clock<'scope>,
     name: &str,
-    fault: &Fault,
+    supervisor: &Supervisor,
     mut logic: impl FnMut(Epoch, Vec<Batch>, Watermark) -> Result<TwoOutputs, E> + 'static,
 ) -> (Batches<'scope>, Batches<'scope>)
 where
     P: ParallelizationContract<u64, Batch>,
 {
-    let (fault, operator) = (fault.clone(), name.to_owned());
+    let (supervisor, operator) = (supervisor.clone(), name.to_owned());
     let mut builder = OperatorBuilder::new(name.to_owned(), batches.scope());
     let mut rows = builder.new_input(batches, pact);
     let mut ticks = builder.new_input(clock, Pipeline);
@@ -220,7 +190,7 @@ where
                 }
                 let Stash { at, at_beside, mut batches, watermark } = entry.remove();
                 batches.sort_by_key(first_offset);
-                let (main, side) = fault.run(&operator, || {
+                let (main, side) = supervisor.run(&operator, || {
                     let watermark = watermark.ok_or("an epoch came without its watermark")?;
                     logic(Epoch(epoch), batches, watermark).map_err(Into::into)
                 });
@@ -241,13 +211,13 @@ pub fn gather<'scope, P, E: Into<Cause>>(
     batches: Batches<'scope>,
     pact: P,
     name: &str,
-    fault: &Fault,
+    supervisor: &Supervisor,
     mut logic: impl FnMut(Epoch, Vec<RecordBatch>) -> Result<Vec<RecordBatch>, E> + 'static,
 ) -> Batches<'scope>
 where
     P: ParallelizationContract<u64, Batch>,
 {
-    let (fault, operator) = (fault.clone(), name.to_owned());
+    let (supervisor, operator) = (supervisor.clone(), name.to_owned());
     batches.unary_frontier::<CapacityContainerBuilder<Batch>, _, _, _>(pact, name, |_, _| {
         let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Batch>)> = BTreeMap::new();
         move |(input, frontier), output| {
@@ -263,7 +233,7 @@ where
                     break;
                 }
                 let (cap, batches) = entry.remove();
-                let results = fault.run(&operator, || {
+                let results = supervisor.run(&operator, || {
                     let mut records = Vec::with_capacity(batches.len());
                     for batch in &batches {
                         records.extend(batch.materialize()?);

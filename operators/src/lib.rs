@@ -15,6 +15,7 @@
 //! - [`data_drift`]: has the input distribution moved?
 //! - [`attribute`]: which channel, when; rows that sum to the score
 //! - [`flow`]: how each of these is put into the timely graph
+//! - [`supervise`]: what they run under there: the first error, and CPU time for the profile
 
 pub mod attribute;
 pub mod batch;
@@ -28,6 +29,7 @@ pub mod key;
 pub mod schema;
 pub mod score;
 pub mod snapshot;
+pub mod supervise;
 pub mod threshold;
 pub mod watermark;
 pub mod window;

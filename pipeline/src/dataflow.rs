@@ -15,8 +15,8 @@
 use cloudops_datasets::StreamKind;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
-use cloudops_operators::flow::Fault;
 use cloudops_operators::score::ModelId;
+use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::watermark::Watermark;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::{Concatenate, Input, Probe};
@@ -67,24 +67,24 @@ fn connect(scope: Scope<'_, u64>, mut path: Path, probe: &ProbeHandle<u64>) -> I
 
 /// Builds one worker's share of the graph.
 pub fn build(worker: &mut Worker, blueprint: &Blueprint) -> anyhow::Result<Graph> {
-    let fault = Fault::default();
+    let supervisor = Supervisor::default();
     let staging = Staging::default();
     let mut paths = Vec::new();
     for stream in 0..blueprint.job.streams.len() {
-        paths.push(Path::new(blueprint, stream, &staging, &fault)?);
+        paths.push(Path::new(blueprint, stream, &staging, &supervisor)?);
     }
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
         paths.into_iter().map(|path| connect(scope, path, &probe)).collect()
     });
-    Ok(Graph { fault, probe, staging, inputs })
+    Ok(Graph { supervisor, probe, staging, inputs })
 }
 
 /// One worker's share of the graph: its inputs, and what comes out of it.
 #[derive(Debug)]
 pub struct Graph {
-    /// The first error on this worker.
-    pub fault: Fault,
+    /// Keeps the first error on this worker.
+    pub supervisor: Supervisor,
     /// Passes an epoch once every sink of every worker has it.
     pub probe: ProbeHandle<u64>,
     staging: Staging,

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial, PeriodPartial};
-use cloudops_operators::flow::{self, Batches, Clock, Fault};
+use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::schema::result::{MODEL, MODEL_VERSION};
 use cloudops_operators::schema::texts;
 use cloudops_operators::score::{ModelId, Score};
+use cloudops_operators::supervise::Supervisor;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::path::{Shared, Tally};
@@ -26,7 +27,7 @@ impl Drift {
         clock: Clock<'s>,
         score: &Shared<Score>,
         tally: &Tally,
-        fault: &Fault,
+        supervisor: &Supervisor,
     ) -> Batches<'s> {
         let Self { mut partial, mut judge } = self;
         let (score, tally) = (Rc::clone(score), Rc::clone(tally));
@@ -44,7 +45,7 @@ impl Drift {
             cloudops_operators::Result::Ok((closed.into_iter().collect(), Vec::new()))
         };
         let (partials, _) =
-            flow::clocked(verdicts, Pipeline, clock, "observe drift", fault, observe);
+            flow::clocked(verdicts, Pipeline, clock, "observe drift", supervisor, observe);
         let decide = move |epoch: cloudops_operators::epoch::Epoch, batches: Vec<_>| {
             let mut periods = Vec::new();
             for batch in &batches {
@@ -54,6 +55,6 @@ impl Drift {
             tally.borrow_mut().entry(epoch.0).or_default().verdicts.extend(judged.verdicts);
             cloudops_operators::Result::Ok(judged.rows.into_iter().collect())
         };
-        flow::gather(partials, flow::to_one(), "judge drift", fault, decide)
+        flow::gather(partials, flow::to_one(), "judge drift", supervisor, decide)
     }
 }

@@ -9,6 +9,7 @@
 //! - [`worker`]: a worker's life
 //! - [`engine`]: the coordinator: plan, process, commit
 //! - [`sink`]: rows to Parquet files
+//! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
 //! - [`command`]: one file a subcommand
 
@@ -22,6 +23,7 @@ pub mod job;
 pub mod kernel;
 pub mod learning;
 pub mod path;
+pub mod profile;
 pub mod progress;
 pub mod sink;
 pub mod source;

@@ -10,14 +10,16 @@ use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_operators::attribute::Attribute;
+use cloudops_operators::batch::Batch;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
-use cloudops_operators::epoch::Epoch;
-use cloudops_operators::flow::{self, Batches, Clock, Fault};
+use cloudops_operators::epoch::{Epoch, Partition};
+use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
 };
 use cloudops_operators::schema::{column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
+use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
 use timely::dataflow::channels::pact::Pipeline;
@@ -44,7 +46,7 @@ pub struct Path {
     pub stream: Arc<StreamJob>,
     score: Shared<Score>,
     tally: Tally,
-    fault: Fault,
+    supervisor: Supervisor,
     sinks: Sinks,
     kernels: Kernels,
 }
@@ -68,8 +70,9 @@ impl Path {
         blueprint: &Blueprint,
         stream: usize,
         staging: &Staging,
-        fault: &Fault,
+        supervisor: &Supervisor,
     ) -> Result<Self> {
+        let supervisor = supervisor.for_stream();
         let timeline = blueprint.timelines[stream].clone();
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[stream]);
@@ -84,8 +87,8 @@ impl Path {
         Ok(Self {
             score: Rc::new(RefCell::new(Score::new(Arc::clone(&blueprint.scorers), timeline))),
             tally: Tally::default(),
-            fault: fault.clone(),
-            sinks: Sinks::new(&stream, job.compression, staging, fault),
+            sinks: Sinks::new(&stream, job.compression, staging, &supervisor),
+            supervisor,
             stream,
             kernels,
         })
@@ -98,12 +101,13 @@ impl Path {
 
     /// What was counted in a complete epoch.
     pub fn completed(&self, epoch: Epoch) -> StreamProgress {
-        self.tally.borrow_mut().remove(&epoch.0).unwrap_or_default()
+        let progress = self.tally.borrow_mut().remove(&epoch.0).unwrap_or_default();
+        StreamProgress { busy: self.supervisor.take_busy(), ..progress }
     }
 
     /// Each row to the worker that owns its entity.
     pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
-        flow::route(rows)
+        flow::route(rows, &self.supervisor)
     }
 
     /// Rows to windows; beside them, rows refused as duplicates.
@@ -119,13 +123,8 @@ impl Path {
                 kernel.as_mut().ok_or_else(|| anyhow::anyhow!("a cost stream has no windows"))?;
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
-            for batch in &batches {
-                let cloudops_operators::batch::Batch { partition, records, selection } = batch;
-                if let Some(records) = records {
-                    kernel.push(*partition, records, selection.as_deref())?;
-                    progress.taken += batch.len() as u64;
-                }
-            }
+            progress.taken +=
+                take_in(&batches, |p, rows, selected| kernel.push(p, rows, selected))?;
             let windows = kernel.advance(watermark)?;
             let duplicates = kernel.take_duplicates();
             progress.duplicates = duplicates.len() as u64;
@@ -138,7 +137,8 @@ impl Path {
             };
             anyhow::Ok((windows, refused))
         };
-        let (windows, refused) = flow::clocked(rows, Pipeline, clock, "window", &self.fault, logic);
+        let (windows, refused) =
+            flow::clocked(rows, Pipeline, clock, "window", &self.supervisor, logic);
         (windows, Some(refused))
     }
 
@@ -151,25 +151,20 @@ impl Path {
                 kernel.as_mut().ok_or_else(|| anyhow::anyhow!("only a cost stream has days"))?;
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
-            for batch in &batches {
-                let cloudops_operators::batch::Batch { partition, records, selection } = batch;
-                if let Some(records) = records {
-                    kernel.push(*partition, records, selection.as_deref())?;
-                    progress.taken += batch.len() as u64;
-                }
-            }
+            progress.taken +=
+                take_in(&batches, |p, rows, selected| kernel.push(p, rows, selected))?;
             let (daily, vectors) = kernel.advance(watermark)?;
             progress.pending = kernel.pending_rows();
             progress.windows = vectors.iter().map(|batch| batch.num_rows() as u64).sum();
             anyhow::Ok((vectors, daily))
         };
-        flow::clocked(rows, Pipeline, clock, "daily", &self.fault, logic)
+        flow::clocked(rows, Pipeline, clock, "daily", &self.supervisor, logic)
     }
 
     /// Windows to feature vectors.
     pub fn feature<'s>(&mut self, windows: Batches<'s>) -> Batches<'s> {
         let mut kernel = self.kernels.feature.take();
-        flow::each(windows, "feature", &self.fault, move |batch| match &mut kernel {
+        flow::each(windows, "feature", &self.supervisor, move |batch| match &mut kernel {
             Some(kernel) => kernel.append(batch).map(|batch| vec![batch]),
             None => Ok(vec![batch]),
         })
@@ -178,7 +173,9 @@ impl Path {
     /// Windows to scores, by the model in force at each window's end.
     pub fn score<'s>(&self, windows: Batches<'s>) -> Batches<'s> {
         let score = Rc::clone(&self.score);
-        flow::each(windows, "score", &self.fault, move |batch| score.borrow_mut().score(&batch))
+        flow::each(windows, "score", &self.supervisor, move |batch| {
+            score.borrow_mut().score(&batch)
+        })
     }
 
     /// Scores to verdicts and alerts.
@@ -227,7 +224,7 @@ impl Path {
     /// Verdicts to drift rows, by period, over all entities.
     pub fn drift<'s>(&mut self, verdicts: Batches<'s>, clock: Clock<'s>) -> Option<Batches<'s>> {
         let drift = self.kernels.drift.take()?;
-        Some(drift.connect(verdicts, clock, &self.score, &self.tally, &self.fault))
+        Some(drift.connect(verdicts, clock, &self.score, &self.tally, &self.supervisor))
     }
 
     /// Rows of a table to files.
@@ -250,7 +247,7 @@ impl Path {
         mut logic: impl FnMut(RecordBatch, &ModelInfo) -> Result<Vec<RecordBatch>> + 'static,
     ) -> Batches<'s> {
         let score = Rc::clone(&self.score);
-        flow::each(batches, name, &self.fault, move |batch| {
+        flow::each(batches, name, &self.supervisor, move |batch| {
             let mut score = score.borrow_mut();
             let model = ModelId {
                 name: texts(&batch, MODEL)?.value(0).to_owned(),
@@ -259,6 +256,21 @@ impl Path {
             logic(batch, score.info(&model)?)
         })
     }
+}
+
+/// Hands a kernel an epoch's rows; gives their number.
+fn take_in(
+    batches: &[Batch],
+    mut push: impl FnMut(Partition, &RecordBatch, Option<&[u32]>) -> cloudops_operators::Result<()>,
+) -> cloudops_operators::Result<u64> {
+    let mut rows = 0;
+    for batch in batches {
+        if let Some(records) = &batch.records {
+            push(batch.partition, records, batch.selection.as_deref())?;
+            rows += batch.len() as u64;
+        }
+    }
+    Ok(rows)
 }
 
 fn drift(stream: &StreamJob, settings: &DriftSettings) -> Result<Drift> {

@@ -9,6 +9,7 @@ use cloudops_operators::batch::Batch;
 use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::score::{ModelId, ScorerFactory, Timeline};
+use cloudops_operators::supervise::{Busy, Cause};
 use cloudops_operators::watermark::Watermark;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use timely::worker::Worker;
@@ -52,7 +53,7 @@ pub enum Report {
     /// The epoch is complete on all workers; this is what this one made.
     Complete(Epoch, usize, Completed),
     /// An operator failed: the epoch cannot complete.
-    Failed(String, cloudops_operators::flow::Cause),
+    Failed(String, Cause),
 }
 
 /// One worker's part of a complete epoch.
@@ -77,6 +78,8 @@ pub struct StreamProgress {
     pub pending: u64,
     /// Windows closed in this epoch.
     pub windows: u64,
+    /// CPU time of the stream's operators since the last report.
+    pub busy: Busy,
     /// Drift verdicts reached, on the worker that judges.
     pub verdicts: Vec<DriftVerdict>,
 }
@@ -136,7 +139,7 @@ pub fn run(
             }
         }
         worker.step_or_park(Some(if open.is_empty() && !more { Duration::ZERO } else { NAP }));
-        if let Some((operator, cause)) = graph.fault.take() {
+        if let Some((operator, cause)) = graph.supervisor.take_fault() {
             // The coordinator stops the job; if it is gone already, there is nobody to tell.
             drop(reports.send(Report::Failed(operator, cause)));
             return;

@@ -26,7 +26,8 @@ pub(super) struct Run {
 /// Run a job over the records that are there.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudops backfill --config pipeline.toml\n  \
-    cloudops backfill --config pipeline.toml --workers 1 --json\n\n\
+    cloudops backfill --config pipeline.toml --workers 1 --json\n  \
+    cloudops backfill --config pipeline.toml --profile\n\n\
     An interrupted backfill goes on where it was: run the same command again.")]
 pub(super) struct Backfill {
     #[command(flatten)]
@@ -47,7 +48,10 @@ struct Common {
     /// Overrides `catalog.url`.
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
-    /// Print the summary as JSON.
+    /// Show where the CPU time went, by stream and step.
+    #[arg(long)]
+    profile: bool,
+    /// Print the summary as JSON, the profile with it.
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +81,11 @@ impl Common {
             config.catalog.url = catalog;
         }
         let summary = run(&config, live, onnxruntime, true)?;
-        if self.json { print_json(&summary) } else { print(&describe(&summary, &config)) }
+        if self.json {
+            return print_json(&summary);
+        }
+        print(&describe(&summary, &config))?;
+        if self.profile { print(&summary.profile.table()) } else { Ok(()) }
     }
 }
 

@@ -24,12 +24,14 @@ use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Plan, Record};
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
+use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
 use crate::job::Job;
+use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
 use crate::source::cursor::{Cursor, Patience};
 use crate::source::files::Listing;
@@ -51,7 +53,7 @@ pub struct Options {
 }
 
 /// What a run has done.
-#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// Epochs committed by this run.
     pub epochs: u64,
@@ -75,6 +77,8 @@ pub struct Summary {
     pub files: u64,
     /// Model versions promoted by drift.
     pub promotions: u64,
+    /// What it cost; results do not depend on it.
+    pub profile: Profile,
 }
 
 /// Runs a job to its end, or until told to stop.
@@ -133,6 +137,7 @@ struct Engine<'a> {
     committed_before: Option<Epoch>,
     gather_since: Option<Instant>,
     progress: Progress,
+    meter: Meter,
     summary: Summary,
 }
 
@@ -144,6 +149,7 @@ impl<'a> Engine<'a> {
         runtime: &'a Runtime,
         stop_readers: &Arc<AtomicBool>,
     ) -> Result<Self> {
+        let meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
         let mut catalog = runtime.block_on(open_catalog(job))?;
         let generation = runtime.block_on(catalog.take_over(
             concat!("cloudops ", env!("CARGO_PKG_VERSION")),
@@ -154,7 +160,7 @@ impl<'a> Engine<'a> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut bytes = Some(0);
-        for stream in &job.streams {
+        for (s, stream) in job.streams.iter().enumerate() {
             let mut cursors = Vec::new();
             for (i, path) in stream.paths.iter().enumerate() {
                 let listing = Listing::parse(path, runtime.handle())?;
@@ -172,6 +178,7 @@ impl<'a> Engine<'a> {
                     format: stream.format.clone(),
                     watch: stream.watch,
                     bytes_read: Arc::clone(&bytes_read),
+                    cpu_nanos: meter.reader(s),
                 };
                 let name = format!("{}/{i}", stream.name);
                 let events = partition::spawn(name, spec, Arc::clone(stop_readers))?;
@@ -205,6 +212,7 @@ impl<'a> Engine<'a> {
             next_epoch,
             committed_before,
             gather_since: None,
+            meter,
             summary: Summary::default(),
         })
     }
@@ -222,6 +230,7 @@ impl<'a> Engine<'a> {
             }
             self.settle(Duration::from_millis(20))?;
         }
+        self.summary.profile = self.meter.profile();
         self.progress.finish(&self.summary);
         Ok(self.summary.clone())
     }
@@ -250,30 +259,10 @@ impl<'a> Engine<'a> {
         if self.waiting() || self.options.stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let live = self.options.live;
-        for gather in &mut self.streams {
-            let room = self.job.epoch_records.saturating_sub(gather.records());
-            let patience = match live {
-                true => Patience::Until(Instant::now() + Duration::from_millis(5)),
-                false => Patience::Endless,
-            };
-            gather.gather(room, patience)?;
-        }
-        if !self.streams.iter().any(Gather::has_news) {
-            return Ok(false);
-        }
-        if live {
-            let since = *self.gather_since.get_or_insert_with(Instant::now);
-            let full = self.streams.iter().any(|g| g.records() >= self.job.epoch_records);
-            if !full && since.elapsed() < self.job.epoch_interval {
-                return Ok(false);
-            }
-        }
-        self.gather_since = None;
-        let mut shares = Vec::with_capacity(self.streams.len());
-        for (i, gather) in self.streams.iter_mut().enumerate() {
-            shares.push((i, gather.share()?));
-        }
+        let begin = ThreadTime::now();
+        let shares = self.cut();
+        self.meter.planned(begin);
+        let Some(shares) = shares? else { return Ok(false) };
         let plan = Plan {
             epoch: self.next_epoch,
             generation: self.generation,
@@ -284,6 +273,35 @@ impl<'a> Engine<'a> {
         self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
         self.give(plan, shares)?;
         Ok(true)
+    }
+
+    /// Gathers records and cuts the next epoch, by stream, where there is news enough.
+    fn cut(&mut self) -> Result<Option<Vec<(usize, Share)>>> {
+        let live = self.options.live;
+        for gather in &mut self.streams {
+            let room = self.job.epoch_records.saturating_sub(gather.records());
+            let patience = match live {
+                true => Patience::Until(Instant::now() + Duration::from_millis(5)),
+                false => Patience::Endless,
+            };
+            gather.gather(room, patience)?;
+        }
+        if !self.streams.iter().any(Gather::has_news) {
+            return Ok(None);
+        }
+        if live {
+            let since = *self.gather_since.get_or_insert_with(Instant::now);
+            let full = self.streams.iter().any(|g| g.records() >= self.job.epoch_records);
+            if !full && since.elapsed() < self.job.epoch_interval {
+                return Ok(None);
+            }
+        }
+        self.gather_since = None;
+        let mut shares = Vec::with_capacity(self.streams.len());
+        for (i, gather) in self.streams.iter_mut().enumerate() {
+            shares.push((i, gather.share()?));
+        }
+        Ok(Some(shares))
     }
 
     /// Whether an epoch in flight may put another model in force.
@@ -356,7 +374,9 @@ impl<'a> Engine<'a> {
         }
         while self.in_flight.front().is_some_and(|e| e.completed.iter().all(Option::is_some)) {
             if let Some(epoch) = self.in_flight.pop_front() {
+                let begin = ThreadTime::now();
                 self.commit(epoch)?;
+                self.meter.committed(begin);
             }
         }
         Ok(())
@@ -365,6 +385,9 @@ impl<'a> Engine<'a> {
     fn note(&mut self, report: Report) -> Result<()> {
         match report {
             Report::Complete(epoch, worker, completed) => {
+                for (stream, progress) in completed.streams.iter().enumerate() {
+                    self.meter.operators(stream, &progress.busy);
+                }
                 let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
                 let at =
                     at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;

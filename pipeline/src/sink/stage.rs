@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cloudops_operators::flow::{self, Batches, Fault};
+use cloudops_operators::flow::{self, Batches};
+use cloudops_operators::supervise::Supervisor;
 use cloudops_sql::table;
 use timely::dataflow::channels::pact::Pipeline;
 
@@ -17,7 +18,7 @@ pub struct Sinks {
     stream: Arc<StreamJob>,
     compression: Compression,
     staging: Staging,
-    fault: Fault,
+    supervisor: Supervisor,
 }
 
 impl Sinks {
@@ -27,10 +28,11 @@ impl Sinks {
         stream: &Arc<StreamJob>,
         compression: Compression,
         staging: &Staging,
-        fault: &Fault,
+        supervisor: &Supervisor,
     ) -> Self {
-        let (stream, staging, fault) = (Arc::clone(stream), staging.clone(), fault.clone());
-        Self { stream, compression, staging, fault }
+        let (stream, staging, supervisor) =
+            (Arc::clone(stream), staging.clone(), supervisor.clone());
+        Self { stream, compression, staging, supervisor }
     }
 
     /// Stages a table's rows. What it returns carries nothing and is there to be probed.
@@ -43,7 +45,8 @@ impl Sinks {
         let (source, compression) = (self.stream.name.clone(), self.compression);
         let staging = self.staging.clone();
         let mut writer = None;
-        flow::gather(rows, Pipeline, table, &self.fault, move |epoch, batches| {
+        let name = format!("write {table}");
+        flow::gather(rows, Pipeline, &name, &self.supervisor, move |epoch, batches| {
             if writer.is_none() {
                 let schema = table::schema(table)
                     .ok_or_else(|| anyhow::anyhow!("there is no table {table}"))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cloudops_datasets::{Format, ReadBatch, open};
+use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::blob::Blob;
@@ -28,6 +29,8 @@ pub struct PartitionSpec {
     pub watch: Option<Duration>,
     /// Bytes read so far, of all partitions.
     pub bytes_read: Arc<AtomicU64>,
+    /// CPU time of the stream's readers so far, ns.
+    pub cpu_nanos: Arc<AtomicU64>,
 }
 
 /// A decoded batch and the file it came from.
@@ -152,7 +155,11 @@ fn read_file(
         .with_context(|| format!("opening {}", file.name))?;
     let mut reader = open(blob, &file.name, &spec.format, first, 0)?;
     let mut next = first;
-    while let Some(batch) = reader.next_batch()? {
+    loop {
+        let begin = ThreadTime::now();
+        let batch = reader.next_batch()?;
+        spec.cpu_nanos.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let Some(batch) = batch else { return Ok(Some(next)) };
         next = batch.first_offset + batch.records;
         let chunk =
             Chunk { file: Arc::clone(&file.name), size: file.size, file_first: first, batch };
@@ -160,5 +167,4 @@ fn read_file(
             return Ok(None);
         }
     }
-    Ok(Some(next))
 }

@@ -1,0 +1,108 @@
+//! What every step of an operator runs under: the first error stops a worker's operators, and the
+//! CPU time of each is counted.
+//!
+//! The count is for the profile of a run; no result sees it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+
+/// Any error an operator or a sink may meet.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// CPU time by operator.
+pub type Busy = BTreeMap<String, Duration>;
+
+/// Keeps a worker's first error, with the operator that met it, and what its operators cost.
+#[derive(Debug, Clone, Default)]
+pub struct Supervisor {
+    fault: Rc<RefCell<Option<(String, Cause)>>>,
+    busy: Rc<RefCell<Busy>>,
+}
+
+impl Supervisor {
+    /// A supervisor that shares the fault and counts for itself: one a stream.
+    #[must_use]
+    pub fn for_stream(&self) -> Self {
+        Self { fault: Rc::clone(&self.fault), busy: Rc::default() }
+    }
+
+    /// Takes the error out, for the report.
+    #[must_use]
+    pub fn take_fault(&self) -> Option<(String, Cause)> {
+        self.fault.borrow_mut().take()
+    }
+
+    /// Whether an operator has failed.
+    #[must_use]
+    pub fn is_faulted(&self) -> bool {
+        self.fault.borrow().is_some()
+    }
+
+    /// Takes out what has been counted since it was last asked.
+    #[must_use]
+    pub fn take_busy(&self) -> Busy {
+        std::mem::take(&mut *self.busy.borrow_mut())
+    }
+
+    /// Runs a step of an operator unless one has failed before; keeps its error.
+    pub(crate) fn run<R: Default>(
+        &self,
+        operator: &str,
+        step: impl FnOnce() -> Result<R, Cause>,
+    ) -> R {
+        if self.is_faulted() {
+            return R::default();
+        }
+        self.count(operator, step).unwrap_or_else(|error| {
+            self.fault.borrow_mut().get_or_insert((operator.to_owned(), error));
+            R::default()
+        })
+    }
+
+    /// Runs a step that cannot fail.
+    pub(crate) fn count<R>(&self, operator: &str, step: impl FnOnce() -> R) -> R {
+        let begin = ThreadTime::now();
+        let result = step();
+        let spent = begin.elapsed();
+        let mut busy = self.busy.borrow_mut();
+        match busy.get_mut(operator) {
+            Some(sum) => *sum += spent,
+            None => drop(busy.insert(operator.to_owned(), spent)),
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_error_is_kept_and_stops_the_others() {
+        let worker = Supervisor::default();
+        let (cost, audit) = (worker.for_stream(), worker.for_stream());
+        assert_eq!(cost.run("window", || Ok(7)), 7);
+        assert_eq!(cost.run("score", || Err::<u32, _>("no model".into())), 0);
+        assert_eq!(audit.run("window", || Ok(7)), 0, "another stream of the worker stops too");
+        assert_eq!(audit.run("score", || Err::<u32, _>("a later error".into())), 0);
+        let (operator, cause) = worker.take_fault().expect("an error was met");
+        assert_eq!((operator.as_str(), cause.to_string().as_str()), ("score", "no model"));
+        assert!(!worker.is_faulted());
+    }
+
+    #[test]
+    fn cpu_time_is_counted_by_stream_and_operator() {
+        let worker = Supervisor::default();
+        let (cost, audit) = (worker.for_stream(), worker.for_stream());
+        let work = || std::hint::black_box((0..2_000_000_u64).fold(0, |a, b| a ^ b.rotate_left(7)));
+        cost.count("window", work);
+        cost.count("score", || ());
+        let busy = cost.take_busy();
+        assert!(busy["window"] > busy["score"], "{busy:?}");
+        assert_eq!((cost.take_busy(), audit.take_busy()), (Busy::new(), Busy::new()));
+    }
+}

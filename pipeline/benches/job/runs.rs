@@ -1,0 +1,114 @@
+//! Runs of the binary, and what each says of itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+const JOB: &str = include_str!("sensor.toml");
+
+/// The job with its model, before it has input.
+pub(crate) struct Job {
+    work: PathBuf,
+    /// The ONNX file.
+    pub(crate) model: PathBuf,
+}
+
+/// What a run said.
+pub(crate) struct Run {
+    pub(crate) records: u64,
+    pub(crate) windows: u64,
+    pub(crate) wall: f64,
+    pub(crate) cpu: f64,
+    /// Bytes.
+    pub(crate) peak: f64,
+    /// CPU seconds by step.
+    pub(crate) steps: Vec<(String, f64)>,
+}
+
+impl Run {
+    /// CPU seconds of some steps together.
+    pub(crate) fn seconds_of(&self, steps: &[&str]) -> f64 {
+        let named = |step: &str| steps.contains(&step);
+        self.steps.iter().filter(|(step, _)| named(step)).map(|(_, seconds)| seconds).sum()
+    }
+}
+
+/// The least of several measurements: the one that was disturbed least.
+pub(crate) fn best(measurements: &[f64]) -> f64 {
+    measurements.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+impl Job {
+    pub(crate) fn new(work: &Path) -> Self {
+        Self { work: work.to_owned(), model: PathBuf::new() }
+    }
+
+    /// Trains the VAE that the job scores with; gives its ONNX file.
+    pub(crate) fn train(&self, input: &Path) -> Result<PathBuf> {
+        eprintln!("training …");
+        let model = "architecture = \"vae-cnn\"\nepochs = 4\nmax_windows = 8_000";
+        let config = self.work.join("train.toml");
+        std::fs::write(&config, JOB.replace("onnx = \"${MODEL}\"", model))?;
+        let output = self.work.join("trained");
+        cloudops(&["train", "--config"], &config, input, Path::new(""), &output)?;
+        let models = output.join("results/models/machines");
+        for entry in std::fs::read_dir(&models).with_context(|| models.display().to_string())? {
+            let onnx = entry?.path().join("model.onnx");
+            if onnx.exists() {
+                return Ok(onnx);
+            }
+        }
+        anyhow::bail!("{} holds no model.onnx", models.display())
+    }
+
+    /// Runs the job once, with another hop where one is given, and removes its results.
+    pub(crate) fn run(&self, input: &Path, workers: usize, hop: &str) -> Result<Run> {
+        let text = if hop.is_empty() { JOB.to_owned() } else { JOB.replace("hop = 5", hop) };
+        let config = self.work.join("job.toml");
+        std::fs::write(&config, text)?;
+        let output = tempfile::tempdir_in(&self.work)?;
+        let workers = workers.to_string();
+        let told = cloudops(
+            &["backfill", "--json", "--workers", &workers, "--config"],
+            &config,
+            input,
+            &self.model,
+            output.path(),
+        )?;
+        let told: Value = serde_json::from_slice(&told)?;
+        let profile = &told["profile"];
+        let number = |value: &Value| value.as_f64().context("the summary lacks a number");
+        let mut steps = Vec::new();
+        for step in profile["steps"].as_array().context("the summary lacks its steps")? {
+            let name = step["step"].as_str().context("a step has no name")?;
+            steps.push((name.to_owned(), number(&step["cpu_seconds"])?));
+        }
+        Ok(Run {
+            records: told["records"].as_u64().context("the summary lacks its records")?,
+            windows: told["windows"].as_u64().context("the summary lacks its windows")?,
+            wall: number(&profile["wall_seconds"])?,
+            cpu: number(&profile["cpu_seconds"])?,
+            peak: profile["peak_memory_bytes"].as_f64().unwrap_or(f64::NAN),
+            steps,
+        })
+    }
+}
+
+fn cloudops(
+    arguments: &[&str],
+    config: &Path,
+    input: &Path,
+    model: &Path,
+    output: &Path,
+) -> Result<Vec<u8>> {
+    let done = Command::new(env!("CARGO_BIN_EXE_cloudops"))
+        .args(arguments)
+        .arg(config)
+        .envs([("INPUT", input), ("MODEL", model), ("OUTPUT", output)])
+        .output()?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "cloudops {} failed: {said}", arguments[0]);
+    Ok(done.stdout)
+}
