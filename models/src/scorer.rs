@@ -10,191 +10,40 @@
 //! `rewrite` removes the known causes to the contrary, `invariance`
 //! measures what is left, and the [`Scheme`] found is the one scored in.
 //!
+//! Where windows overlap, `overlap` runs a convolutional encoder once over the steps they share.
+//!
 //! Denormals are *not* flushed: the runtime's switch changes the mode of the
 //! thread that makes the first session, and with it the arithmetic of every
 //! other operator on that worker.
-
-use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use cloudops_operators::schema::result::{FEATURES, WINDOW};
 use cloudops_operators::schema::{column, mismatch, vectors};
 use cloudops_operators::score::{ModelId, ModelInfo, Scorer, Scores};
-use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::{Outlet, TensorRef, ValueType};
-use serde::{Deserialize, Serialize};
 
 use crate::onnx::metadata;
 use crate::{Error, Result, runtime};
 
 pub mod invariance;
+mod options;
+mod overlap;
 mod rewrite;
+mod run;
+mod session;
+mod split;
 mod wire;
 
 pub use invariance::{Invariance, Scheme};
-
-/// Rows of a tile unless configured. Measured on convolutional models of about 30 × 14 windows:
-/// from 64 to 512 rows the cost of a window is within 5 %, below and above it rises.
-pub const TILE: usize = 128;
-
-/// Which outputs of a graph hold which part of the scores.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputNames {
-    /// `[n]` or `[n, 1]`: the score.
-    pub score: String,
-    /// `[n]`: the reconstruction error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reconstruction_error: Option<String>,
-    /// `[n]`: the KL divergence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kl: Option<String>,
-    /// `[n, latents]`: the latent mean.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mu: Option<String>,
-    /// `[n, channels]`: each channel's part of the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_by_channel: Option<String>,
-    /// `[n, steps]`: each step's part of the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_by_step: Option<String>,
-}
-
-impl OutputNames {
-    /// The outputs of a graph that bear a name known here: that of a field of this type, or
-    /// `channel_error`, `step_error`, `latent`.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`] when none is called `score`.
-    pub fn among<S: AsRef<str>>(outputs: &[S]) -> Result<Self> {
-        let find = |names: &[&str]| {
-            let named = |output: &&S| names.contains(&output.as_ref());
-            outputs.iter().find(named).map(|output| output.as_ref().to_owned())
-        };
-        Ok(Self {
-            score: find(&["score"]).ok_or_else(|| {
-                let outputs: Vec<&str> = outputs.iter().map(AsRef::as_ref).collect();
-                Error::Configuration(format!(
-                    "no output is called `score`; name the one that is among {}",
-                    outputs.join(", ")
-                ))
-            })?,
-            reconstruction_error: find(&["reconstruction_error"]),
-            kl: find(&["kl"]),
-            mu: find(&["mu", "latent"]),
-            error_by_channel: find(&["error_by_channel", "channel_error"]),
-            error_by_step: find(&["error_by_step", "step_error"]),
-        })
-    }
-
-    fn parts(&self) -> impl Iterator<Item = (Part, &str)> {
-        [
-            (Part::Score, Some(&self.score)),
-            (Part::ReconstructionError, self.reconstruction_error.as_ref()),
-            (Part::Kl, self.kl.as_ref()),
-            (Part::Latent, self.mu.as_ref()),
-            (Part::ChannelError, self.error_by_channel.as_ref()),
-            (Part::StepError, self.error_by_step.as_ref()),
-        ]
-        .into_iter()
-        .filter_map(|(part, name)| Some((part, name?.as_str())))
-    }
-}
-
-/// How many rows go to the runtime at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tile {
-    /// What suits the scheme: [`TILE`], or less where tiles must be full.
-    #[default]
-    Auto,
-    /// This many.
-    Fixed(usize),
-}
-
-/// How a model is to be run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScorerOptions {
-    /// Names of its outputs; found by [`OutputNames::among`] if `None`.
-    pub outputs: Option<OutputNames>,
-    /// Rows of a tile; has no effect on a score.
-    pub tile: Tile,
-    /// Whether errors by step are wanted; left out of the graph if not.
-    pub step_errors: bool,
-    /// Whether latents are wanted; left out of the graph if not.
-    pub latents: bool,
-    /// Whether the graph may be rewritten while it is loaded (see `rewrite`). Changes the score in
-    /// its last digits, so it is part of what makes a run repeatable.
-    pub rewrite: bool,
-    /// In which scheme the model's bits are known not to depend on the batch.
-    pub scheme: Scheme,
-}
-
-impl Default for ScorerOptions {
-    fn default() -> Self {
-        Self {
-            outputs: None,
-            tile: Tile::Auto,
-            step_errors: true,
-            latents: true,
-            rewrite: true,
-            scheme: Scheme::Tiles,
-        }
-    }
-}
-
-/// Values a row in each input of a graph; `None` where it has no such input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputShapes {
-    /// Steps times channels.
-    pub window: Option<usize>,
-    /// Length of the feature vector.
-    pub features: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Score,
-    ReconstructionError,
-    Kl,
-    Latent,
-    ChannelError,
-    StepError,
-}
-
-impl Part {
-    /// Values a row; `None` where only the graph knows.
-    fn width(self, info: &ModelInfo) -> Option<usize> {
-        match self {
-            Self::Score | Self::ReconstructionError | Self::Kl => Some(1),
-            Self::ChannelError => Some(info.channels.len()),
-            Self::StepError => Some(info.steps),
-            Self::Latent => None,
-        }
-    }
-}
-
-/// One input: the column and the graph's input of the same name, and the dimensions after the batch.
-#[derive(Debug)]
-struct Input {
-    name: &'static str,
-    dims: Vec<usize>,
-}
-
-impl Input {
-    fn width(&self) -> usize {
-        self.dims.iter().product()
-    }
-}
+pub use options::{InputShapes, OutputNames, ScorerOptions, TILE, Tile};
+use overlap::Overlap;
+use run::{Input, Part, Runner};
+use session::{Probe, session_for};
 
 /// A model in ONNX Runtime.
 pub struct OrtScorer {
-    session: Session,
-    selected: RunOptions<HasSelectedOutputs>,
+    whole: Runner,
+    overlap: Option<Overlap>,
     info: ModelInfo,
-    inputs: Vec<Input>,
-    outputs: Vec<(Part, String)>,
     scheme: Scheme,
     tile: usize,
     /// The graph's own batch size, where it is not free.
@@ -206,8 +55,9 @@ impl std::fmt::Debug for OrtScorer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OrtScorer")
             .field("id", &self.info.id)
-            .field("inputs", &self.inputs)
-            .field("outputs", &self.outputs)
+            .field("inputs", &self.whole.inputs)
+            .field("outputs", &self.whole.outputs)
+            .field("overlap", &self.overlap)
             .field("scheme", &self.scheme)
             .field("tile", &self.tile)
             .field("rewritten", &self.rewritten)
@@ -250,12 +100,9 @@ impl OrtScorer {
             .collect();
         let (inputs, fixed_batch) =
             inputs(&info, probe).map_err(|reason| unfit(&info.id, reason))?;
-        let (session, rewritten) = session_for(onnx, &outputs, options.rewrite, probe)
+        let wanted: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
+        let (session, rewritten) = session_for(onnx, &wanted, options.rewrite, probe)
             .map_err(|error| unfit(&info.id, error.to_string()))?;
-        let selector = outputs
-            .iter()
-            .fold(OutputSelector::no_default(), |selector, (_, name)| selector.with(name));
-        let selected = RunOptions::new().map_err(|error| Error::Runtime(error.to_string()))?;
         // A fixed batch size leaves only full tiles of it.
         let scheme = match (options.scheme, fixed_batch) {
             (Scheme::Tiles, Some(_)) => Scheme::FullTiles,
@@ -267,8 +114,12 @@ impl OrtScorer {
             // The size that was tried is the size that holds.
             (_, Scheme::FullTiles | Scheme::Rows) => invariance::FULL_TILE,
         };
-        let selected = selected.with_outputs(selector);
-        Ok(Self { session, selected, info, inputs, outputs, scheme, tile, fixed_batch, rewritten })
+        let whole = Runner::new(session, inputs, outputs)?;
+        let mut scorer = Self { whole, overlap: None, info, scheme, tile, fixed_batch, rewritten };
+        if let (Some(hop), Scheme::Tiles) = (options.hop, scheme) {
+            scorer.overlap = overlap::tried(&mut scorer, onnx, hop, options.rewrite, probe);
+        }
+        Ok(scorer)
     }
 
     /// A scorer of a model file that describes itself: one of our own (see [`crate::onnx`]).
@@ -283,7 +134,8 @@ impl OrtScorer {
     /// What its inputs hold a row.
     #[must_use]
     pub fn input_shapes(&self) -> InputShapes {
-        let width = |name: &str| self.inputs.iter().find(|i| i.name == name).map(Input::width);
+        let width =
+            |name: &str| self.whole.inputs.iter().find(|i| i.name == name).map(Input::width);
         InputShapes { window: width(WINDOW), features: width(FEATURES) }
     }
 
@@ -291,7 +143,7 @@ impl OrtScorer {
     #[must_use]
     pub fn output_names(&self) -> OutputNames {
         let name = |part: Part| {
-            self.outputs.iter().find(|(of, _)| *of == part).map(|(_, name)| name.clone())
+            self.whole.outputs.iter().find(|(of, _)| *of == part).map(|(_, name)| name.clone())
         };
         OutputNames {
             score: name(Part::Score).expect("a scorer has a score"),
@@ -307,6 +159,12 @@ impl OrtScorer {
     #[must_use]
     pub fn is_rewritten(&self) -> bool {
         self.rewritten
+    }
+
+    /// Whether what a convolution says of overlapping windows is computed once.
+    #[must_use]
+    pub fn shares_overlap(&self) -> bool {
+        self.overlap.is_some()
     }
 
     /// The scheme it scores in.
@@ -333,21 +191,26 @@ impl OrtScorer {
 
     /// The scores as the runtime gives them, which may overflow.
     fn raw_scores(&mut self, windows: &RecordBatch) -> Result<Scores> {
-        let mut values = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
-            let found = column(windows, input.name)?;
-            let (slice, width) = vectors(windows, input.name)?;
+        let mut values = Vec::with_capacity(self.whole.inputs.len());
+        for input in &self.whole.inputs {
+            let found = column(windows, &input.name)?;
+            let (slice, width) = vectors(windows, &input.name)?;
             if width != input.width() || invariance::has_nulls(found) {
                 let expected = format!("vectors of {} without nulls", input.width());
-                return Err(mismatch(input.name, &expected, found).into());
+                return Err(mismatch(&input.name, &expected, found).into());
             }
             values.push(slice);
         }
         let rows = windows.num_rows();
         let mut scores = Scores::default();
-        for (part, _) in &self.outputs {
+        for (part, _) in &self.whole.outputs {
             let width = part.width(&self.info).unwrap_or(0);
-            target(&mut scores, *part).reserve_exact(rows * width);
+            part.of(&mut scores).reserve_exact(rows * width);
+        }
+        if let (Some(overlap), Scheme::Tiles) = (&mut self.overlap, self.scheme)
+            && overlap.run(&self.whole.inputs, &values, self.tile, &self.info, &mut scores)?
+        {
+            return Ok(scores);
         }
         let tile = match (self.scheme, self.fixed_batch) {
             (Scheme::Tiles, _) => self.tile,
@@ -361,13 +224,13 @@ impl OrtScorer {
         for from in (0..rows).step_by(own) {
             let count = own.min(rows - from);
             if self.scheme == Scheme::Tiles || count == tile {
-                let parts: Vec<&[f32]> = (self.inputs.iter().zip(&values))
+                let parts: Vec<&[f32]> = (self.whole.inputs.iter().zip(&values))
                     .map(|(input, all)| &all[from * input.width()..(from + count) * input.width()])
                     .collect();
-                self.run(&parts, count, count, &mut scores)?;
+                self.whole.run(&parts, count, count, &self.info, &mut scores)?;
             } else {
                 filled.clear();
-                for (input, all) in self.inputs.iter().zip(&values) {
+                for (input, all) in self.whole.inputs.iter().zip(&values) {
                     let width = input.width();
                     let mut block = all[from * width..(from + count) * width].to_vec();
                     let last = block[(count - 1) * width..].to_vec();
@@ -375,55 +238,10 @@ impl OrtScorer {
                     filled.push(block);
                 }
                 let parts: Vec<&[f32]> = filled.iter().map(Vec::as_slice).collect();
-                self.run(&parts, tile, count, &mut scores)?;
+                self.whole.run(&parts, tile, count, &self.info, &mut scores)?;
             }
         }
         Ok(scores)
-    }
-
-    /// Runs one tile of `rows` rows and appends the first `keep` of its results.
-    fn run(
-        &mut self,
-        parts: &[&[f32]],
-        rows: usize,
-        keep: usize,
-        scores: &mut Scores,
-    ) -> Result<()> {
-        let failed = |error: String| {
-            Error::Operator(cloudops_operators::Error::Model {
-                model: self.info.id.to_string(),
-                reason: error,
-            })
-        };
-        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(parts.len());
-        for (input, values) in self.inputs.iter().zip(parts) {
-            let mut dims = Vec::with_capacity(4);
-            dims.push(rows);
-            dims.extend_from_slice(&input.dims);
-            let tensor = TensorRef::from_array_view((dims, *values))
-                .map_err(|error| failed(error.to_string()))?;
-            inputs.push((input.name, tensor.into()));
-        }
-        let results = self
-            .session
-            .run_with_options(inputs, &self.selected)
-            .map_err(|error| failed(error.to_string()))?;
-        for (part, name) in &self.outputs {
-            let value = results.get(name).ok_or_else(|| failed(format!("no output `{name}`")))?;
-            let (shape, values) =
-                value.try_extract_tensor::<f32>().map_err(|error| failed(error.to_string()))?;
-            let expected = part.width(&self.info);
-            let width = values.len() / rows;
-            if values.len() % rows != 0 || expected.is_some_and(|expected| expected != width) {
-                return Err(failed(format!(
-                    "output `{name}` is {:?} for {rows} windows, not {} a window",
-                    &**shape,
-                    expected.unwrap_or(1)
-                )));
-            }
-            target(scores, *part).extend_from_slice(&values[..keep * width]);
-        }
-        Ok(())
     }
 }
 
@@ -443,8 +261,8 @@ impl Scorer for OrtScorer {
             },
         })?;
         let rows = windows.num_rows().max(1);
-        for (part, _) in &self.outputs {
-            let values = target(&mut scores, *part);
+        for (part, _) in &self.whole.outputs {
+            let values = part.of(&mut scores);
             // The parts of a vector must still add up to something finite.
             let most = f32::MAX / (values.len() / rows).max(1) as f32;
             for value in values.iter_mut().filter(|value| !value.is_finite()) {
@@ -455,100 +273,8 @@ impl Scorer for OrtScorer {
     }
 }
 
-fn target(scores: &mut Scores, part: Part) -> &mut Vec<f32> {
-    match part {
-        Part::Score => &mut scores.score,
-        Part::ReconstructionError => &mut scores.reconstruction_error,
-        Part::Kl => &mut scores.kl,
-        Part::Latent => &mut scores.latent,
-        Part::ChannelError => &mut scores.channel_error,
-        Part::StepError => &mut scores.step_error,
-    }
-}
-
 fn unfit(id: &ModelId, reason: impl Into<String>) -> Error {
     Error::Model { model: id.to_string(), reason: reason.into() }
-}
-
-/// What a model file says of itself, read once without optimising it.
-struct Probe {
-    inputs: Vec<(String, Vec<i64>)>,
-    outputs: Vec<String>,
-    shapes: rewrite::Shapes,
-}
-
-impl Probe {
-    fn of(onnx: &[u8]) -> std::result::Result<Self, String> {
-        let exposed = rewrite::exposed(onnx)
-            .and_then(|exposed| session(&exposed, GraphOptimizationLevel::Disable).ok());
-        let is_exposed = exposed.is_some();
-        let session = match exposed {
-            Some(session) => session,
-            None => session(onnx, GraphOptimizationLevel::Disable).map_err(|e| e.to_string())?,
-        };
-        let describe = |outlet: &Outlet| {
-            let dims = match outlet.dtype() {
-                ValueType::Tensor { shape, .. } => Some(shape.to_vec()),
-                _ => None,
-            };
-            (outlet.name().to_owned(), dims)
-        };
-        let inputs: Vec<(String, Vec<i64>)> = (session.inputs().iter().map(describe))
-            .map(|(name, dims)| {
-                Ok((name.clone(), dims.ok_or(format!("input `{name}` is no tensor"))?))
-            })
-            .collect::<std::result::Result<_, String>>()?;
-        let all = session.outputs().iter().map(describe);
-        let mut shapes: rewrite::Shapes =
-            all.filter_map(|(name, dims)| Some((name, dims?))).collect::<HashMap<_, _>>();
-        shapes.extend(inputs.iter().cloned());
-        let outputs = match is_exposed {
-            true => rewrite::outputs(onnx),
-            false => session.outputs().iter().map(|outlet| outlet.name().to_owned()).collect(),
-        };
-        Ok(Self { inputs, outputs, shapes })
-    }
-}
-
-fn session(onnx: &[u8], level: GraphOptimizationLevel) -> Result<Session> {
-    let environment = runtime::environment()?;
-    let refused = |reason: String| Error::Runtime(reason);
-    Session::builder(&environment)
-        .map_err(|error| refused(error.to_string()))?
-        .with_optimization_level(level)
-        .map_err(|error| refused(error.to_string()))?
-        .with_intra_threads(1)
-        .map_err(|error| refused(error.to_string()))?
-        .with_inter_threads(1)
-        .map_err(|error| refused(error.to_string()))?
-        .with_intra_op_spinning(false)
-        .map_err(|error| refused(error.to_string()))?
-        .with_inter_op_spinning(false)
-        .map_err(|error| refused(error.to_string()))?
-        .with_log_level(ort::logging::LogLevel::Warning)
-        .map_err(|error| refused(error.to_string()))?
-        .commit_from_memory(onnx)
-        .map_err(|error| refused(error.to_string()))
-}
-
-/// The session to score with, and whether its graph is the rewritten one.
-fn session_for(
-    onnx: &[u8],
-    outputs: &[(Part, String)],
-    may_rewrite: bool,
-    probe: &Probe,
-) -> Result<(Session, bool)> {
-    let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
-    let better = may_rewrite.then(|| rewrite::rewritten(onnx, &names, &probe.shapes)).flatten();
-    if let Some(better) = better {
-        match session(&better, GraphOptimizationLevel::All) {
-            Ok(session) => return Ok((session, true)),
-            Err(error) => {
-                tracing::warn!(%error, "a rewritten graph was refused; using it as it is")
-            }
-        }
-    }
-    Ok((session(onnx, GraphOptimizationLevel::All)?, false))
 }
 
 type Inputs = (Vec<Input>, Option<usize>);
@@ -594,7 +320,7 @@ fn inputs(info: &ModelInfo, probe: &Probe) -> std::result::Result<Inputs, String
                 ));
             }
         };
-        inputs.push(Input { name, dims: wanted });
+        inputs.push(Input { name: name.to_owned(), dims: wanted });
     }
     if inputs.is_empty() {
         return Err(format!("it has neither an input `{WINDOW}` nor `{FEATURES}`"));

@@ -99,6 +99,15 @@ impl StreamJob {
         }
     }
 
+    /// Steps from one window of an entity to the next, where windows count rows and overlap.
+    #[must_use]
+    pub fn hop(&self) -> Option<usize> {
+        match self.window {
+            WindowSpec::Count { length, hop } if hop < length => Some(hop as usize),
+            _ => None,
+        }
+    }
+
     /// `sensor`, `audit` or `cost`.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {

@@ -74,6 +74,7 @@ impl Path {
     ) -> Result<Self> {
         let supervisor = supervisor.for_stream();
         let timeline = blueprint.timelines[stream].clone();
+        let scorers = Arc::clone(&blueprint.scorers[stream]);
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[stream]);
         let window = kernel::window(&stream)?;
@@ -85,7 +86,7 @@ impl Path {
             drift: stream.drift.as_ref().map(|settings| drift(&stream, settings)).transpose()?,
         };
         Ok(Self {
-            score: Rc::new(RefCell::new(Score::new(Arc::clone(&blueprint.scorers), timeline))),
+            score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
             tally: Tally::default(),
             sinks: Sinks::new(&stream, job.compression, staging, &supervisor),
             supervisor,

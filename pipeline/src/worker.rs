@@ -89,8 +89,8 @@ pub struct StreamProgress {
 pub struct Blueprint {
     /// The job.
     pub job: Arc<Job>,
-    /// Makes scorers.
-    pub scorers: ScorerFactory,
+    /// Per stream, what makes its scorers.
+    pub scorers: Vec<ScorerFactory>,
     /// Per stream, the models in force at the start.
     pub timelines: Vec<Timeline>,
 }

@@ -233,7 +233,7 @@ fn integers(name: &str, values: &[i64]) -> proto::Attribute {
     }
 }
 
-fn value_info(name: &str, rest: &[usize]) -> proto::ValueInfo {
+pub(crate) fn value_info(name: &str, rest: &[usize]) -> proto::ValueInfo {
     let batch = proto::Dimension { length: Some(proto::Length::Named("batch".to_owned())) };
     let fixed = rest
         .iter()

@@ -20,7 +20,7 @@
 //! short last axis depend on how the row is aligned in memory.
 
 mod export;
-mod graph;
+pub(crate) mod graph;
 pub mod metadata;
 mod proto;
 

@@ -58,9 +58,9 @@ pub(super) const FULL_TILE: usize = 32;
 
 /// Tries the scorer's session on a window batch; the scorer is left as it was.
 pub(super) fn measure(scorer: &mut OrtScorer, sample: &RecordBatch) -> Result<Invariance> {
-    let saved = (scorer.scheme, scorer.tile);
+    let saved = (scorer.scheme, scorer.tile, scorer.overlap.take());
     let found = measured(scorer, sample);
-    (scorer.scheme, scorer.tile) = saved;
+    (scorer.scheme, scorer.tile, scorer.overlap) = saved;
     found
 }
 
@@ -167,6 +167,14 @@ fn count(varying: &mut Vec<(String, usize)>, found: &Scores, reference: &Scores)
             }
         }
     }
+}
+
+/// Whether two scorings of the same windows agree to the bit.
+pub(super) fn same_bits(found: &Scores, reference: &Scores) -> bool {
+    let mut varying = Vec::new();
+    count(&mut varying, found, reference);
+    let lengths = |scores| parts(scores).map(|(_, values)| values.len());
+    varying.is_empty() && lengths(found) == lengths(reference)
 }
 
 fn parts(scores: &Scores) -> [(&'static str, &Vec<f32>); 6] {

@@ -32,7 +32,7 @@ const OPSETS: std::ops::RangeInclusive<i64> = 13..=25;
 /// The longest sum that becomes a product.
 const LONGEST_SUM: usize = 4096;
 /// Operations that treat every element alike, so that any layout of it will do.
-const ELEMENTWISE: [&str; 19] = [
+pub(super) const ELEMENTWISE: [&str; 19] = [
     "Abs",
     "Celu",
     "Clip",
@@ -86,7 +86,7 @@ pub(super) fn rewritten(onnx: &[u8], outputs: &[&str], shapes: &Shapes) -> Optio
 }
 
 /// Only graphs whose names are all in sight: a subgraph or function may refer to any value.
-fn editable(onnx: &[u8]) -> Option<Model> {
+pub(super) fn editable(onnx: &[u8]) -> Option<Model> {
     let model = Model::decode(onnx).ok()?;
     let standard = model
         .opset_import
@@ -493,7 +493,7 @@ impl<'a> Rewriter<'a> {
 }
 
 /// The nodes that these outputs need, in the same order.
-fn live(nodes: Vec<Node>, outputs: &[&str]) -> Vec<Node> {
+pub(super) fn live(nodes: Vec<Node>, outputs: &[&str]) -> Vec<Node> {
     let mut needed: HashSet<String> = outputs.iter().map(|&name| name.to_owned()).collect();
     let mut kept = Vec::with_capacity(nodes.len());
     for node in nodes.into_iter().rev() {

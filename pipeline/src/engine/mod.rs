@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use cloudops_models::registry::Registry;
+use cloudops_models::registry::{Registry, scorer_factory};
 use cloudops_models::scorer::ScorerOptions;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
@@ -188,8 +188,13 @@ impl<'a> Engine<'a> {
         }
         let timelines =
             job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
-        let scorers =
-            cloudops_models::registry::scorer_factory(&registry, ScorerOptions::default());
+        let scorers = job.streams.iter().map(|stream| {
+            scorer_factory(
+                &registry,
+                ScorerOptions { hop: stream.hop(), ..ScorerOptions::default() },
+            )
+        });
+        let scorers = scorers.collect();
         let blueprint = Blueprint { job: Arc::clone(job), scorers, timelines };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let state = catalog.state();
