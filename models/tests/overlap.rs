@@ -99,7 +99,9 @@ fn shared_or_alone_the_bits_are_the_same() {
         for hop in [1, 2, 3, 4, 5, 8] {
             let mut shared = scorer(&onnx, Some(hop), 128);
             let mut narrow = scorer(&onnx, Some(hop), 7);
-            assert!(shared.shares_overlap() || hop > 4, "{steps} × {channels}, hop {hop}");
+            // Wherever strides divide the hop, and on the default shape up to a sixth of it.
+            let must = hop.is_multiple_of(4) || (steps == 30 && hop <= 5);
+            assert!(shared.shares_overlap() || !must, "{steps} × {channels}, hop {hop}");
             for seed in 0..8 {
                 let batch = windows(steps, channels, hop, seed * 97 + hop as u64);
                 let expected = bits(&alone.score(&batch).unwrap());
