@@ -11,7 +11,9 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Place, Tables, assert_same, backfill, cloudops, command, real_data, sql, tables, text};
+use support::{
+    Place, Tables, assert_same, backfill, cloudops, command, real_data, sql, tables, text,
+};
 
 #[test]
 fn rows_do_not_depend_on_cuts_or_workers() {

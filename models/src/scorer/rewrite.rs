@@ -166,16 +166,8 @@ impl<'a> Rewriter<'a> {
             self.plain(output);
         }
         graph.node = live(self.nodes, outputs);
-        let used: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
         graph.initializer.extend(self.added.iter().map(Message::encode_to_vec));
-        graph.initializer.retain(|bytes| {
-            Tensor::decode(&**bytes)
-                .ok()
-                .and_then(|tensor| tensor.name)
-                .is_none_or(|name| used.contains(&name) || outputs.contains(&name.as_str()))
-        });
-        // Hints only, and some of them name values that are gone.
-        graph.value_info.clear();
+        prune(&mut graph, outputs);
         graph
     }
 
@@ -490,6 +482,18 @@ impl<'a> Rewriter<'a> {
         }
         name
     }
+}
+
+/// Drops constants that no node uses, and hints, some of which name values that are gone.
+pub(super) fn prune(graph: &mut Graph, outputs: &[&str]) {
+    let used: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
+    graph.initializer.retain(|bytes| {
+        Tensor::decode(&**bytes)
+            .ok()
+            .and_then(|tensor| tensor.name)
+            .is_none_or(|name| used.contains(&name) || outputs.contains(&name.as_str()))
+    });
+    graph.value_info.clear();
 }
 
 /// The nodes that these outputs need, in the same order.

@@ -120,7 +120,7 @@ fn encode_part(
     graph.input = vec![value_info(WINDOW, &[layout.length(), layout.channels]).encode_to_vec()];
     let output = super::wire::Named { name: Some(encoded.to_owned()) };
     graph.output = vec![output.encode_to_vec()];
-    graph.value_info.clear();
+    rewrite::prune(&mut graph, &[encoded]);
     Some(Model { graph: Some(graph), ..model.clone() }.encode_to_vec())
 }
 
@@ -136,7 +136,7 @@ fn rest_part(
     graph.node = rewrite::live(graph.node, outputs);
     graph.input.push(value_info(encoded, &dims).encode_to_vec());
     graph.output.retain(|value| outputs.contains(&value_name(value).as_str()));
-    graph.value_info.clear();
+    rewrite::prune(&mut graph, outputs);
     Model { graph: Some(graph), ..model.clone() }.encode_to_vec()
 }
 

@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use cloudops_models::scorer::{OrtScorer, ScorerOptions, Tile};
+use cloudops_operators::score::{ModelId, ModelInfo, Scorer};
+use cpu_time::ThreadTime;
 use serde_json::Value;
+
+use crate::input::CHANNELS;
 
 const JOB: &str = include_str!("sensor.toml");
 
@@ -52,7 +57,7 @@ impl Job {
         let config = self.work.join("train.toml");
         std::fs::write(&config, JOB.replace("onnx = \"${MODEL}\"", model))?;
         let output = self.work.join("trained");
-        cloudops(&["train", "--config"], &config, input, Path::new(""), &output)?;
+        cloudops(&[], &["train", "--config"], &config, input, Path::new(""), &output)?;
         let models = output.join("results/models/machines");
         for entry in std::fs::read_dir(&models).with_context(|| models.display().to_string())? {
             let onnx = entry?.path().join("model.onnx");
@@ -63,14 +68,28 @@ impl Job {
         anyhow::bail!("{} holds no model.onnx", models.display())
     }
 
-    /// Runs the job once, with another hop where one is given, and removes its results.
-    pub(crate) fn run(&self, input: &Path, workers: usize, hop: &str) -> Result<Run> {
-        let text = if hop.is_empty() { JOB.to_owned() } else { JOB.replace("hop = 5", hop) };
+    /// Runs the job once and removes its results.
+    pub(crate) fn run(&self, input: &Path, workers: usize) -> Result<Run> {
+        self.run_as(&[], input, workers, JOB)
+    }
+
+    /// The same with windows that do not overlap.
+    pub(crate) fn run_apart(&self, input: &Path, workers: usize) -> Result<Run> {
+        self.run_as(&[], input, workers, &JOB.replace("hop = 5", "hop = 30"))
+    }
+
+    /// The same on one core alone.
+    pub(crate) fn run_on_one_core(&self, input: &Path) -> Result<Run> {
+        self.run_as(&["taskset", "-c", "0"], input, 1, JOB)
+    }
+
+    fn run_as(&self, before: &[&str], input: &Path, workers: usize, job: &str) -> Result<Run> {
         let config = self.work.join("job.toml");
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, job)?;
         let output = tempfile::tempdir_in(&self.work)?;
         let workers = workers.to_string();
         let told = cloudops(
+            before,
             &["backfill", "--json", "--workers", &workers, "--config"],
             &config,
             input,
@@ -96,14 +115,49 @@ impl Job {
     }
 }
 
+/// CPU seconds that ONNX Runtime alone takes for a window, called plainly in batches of 2,048.
+pub(crate) fn plain_model(model: &Path) -> Result<f64> {
+    cloudops_models::runtime::init(None)?;
+    let (steps, channels) = (30, CHANNELS);
+    let info = ModelInfo {
+        id: ModelId { name: "plain".into(), version: String::new() },
+        channels: (0..channels).map(|channel| format!("ch_{channel:02}")).collect(),
+        steps,
+        latents: 0,
+        weights: None,
+        score_quantiles: vec![],
+        channel_mean: vec![],
+        channel_std: vec![],
+    };
+    let options = ScorerOptions {
+        tile: Tile::Fixed(2_048),
+        rewrite: false,
+        step_errors: false,
+        latents: false,
+        ..ScorerOptions::default()
+    };
+    let mut scorer = OrtScorer::new(&std::fs::read(model)?, info, &options)?;
+    let sample = scorer.sample(8_192)?;
+    let mut seconds = Vec::new();
+    for _ in 0..5 {
+        let begin = ThreadTime::now();
+        scorer.score(&sample)?;
+        seconds.push(begin.elapsed().as_secs_f64() / 8_192.0);
+    }
+    Ok(best(&seconds))
+}
+
 fn cloudops(
+    before: &[&str],
     arguments: &[&str],
     config: &Path,
     input: &Path,
     model: &Path,
     output: &Path,
 ) -> Result<Vec<u8>> {
-    let done = Command::new(env!("CARGO_BIN_EXE_cloudops"))
+    let words: Vec<&str> = before.iter().copied().chain([env!("CARGO_BIN_EXE_cloudops")]).collect();
+    let done = Command::new(words[0])
+        .args(&words[1..])
         .args(arguments)
         .arg(config)
         .envs([("INPUT", input), ("MODEL", model), ("OUTPUT", output)])
