@@ -1,12 +1,13 @@
 //! CloudOps' ground floor: the Arrow schemas of the three streams, time and
 //! keys, and every dataflow operator as a pure function of what it is given.
 //!
-//! Nothing here reads a file, a clock or a random number; all of that happens
+//! Nothing here reads a file, a clock or a true random number; all of that happens
 //! two floors up. In reading order:
 //!
 //! - [`epoch`], [`key`], [`watermark`]: logical time, identity, event-time bound
 //! - [`schema`]: the columns of each stream and of what operators hand on
 //! - [`batch`]: the container that timely moves between operators
+//! - [`seeded`]: numbers that look random and follow from a seed
 //! - [`snapshot`]: an operator's state to an Arrow batch and back, by shard
 //! - [`window`], [`daily`]: rows to windows
 //! - [`feature`]: windows to feature vectors
@@ -28,6 +29,7 @@ pub mod flow;
 pub mod key;
 pub mod schema;
 pub mod score;
+pub mod seeded;
 pub mod snapshot;
 pub mod supervise;
 pub mod threshold;

@@ -63,7 +63,8 @@ const ALL: &[View] = &[
     },
     View {
         name: "top_sensors",
-        description: "channels of every sensor alert, those that explain most of its score first",
+        description: "channels of every sensor alert, those that explain most of its score first; what no \
+                      channel explains (`baseline`, `latent_kl`) is in top_features",
         columns: &[
             ("alert_id", "the alert"),
             ("source", "name of the configured stream"),
@@ -72,13 +73,17 @@ const ALL: &[View] = &[
             ("method", "how the score was divided; compare values only within one method"),
             ("sensor", "the channel"),
             ("value", "part of the score, all time steps together"),
-            ("share", "value as a share of the score; 1 is all of it"),
+            ("share", "value as a share of all channels' values"),
             ("rank", "place by value among the alert's channels, from 1"),
         ],
         sql: "
-            SELECT alert_id, source, entity_id, at, method, feature AS sensor, value, share, rank
+            SELECT alert_id, source, entity_id, at, method, feature AS sensor, value,
+                   value / NULLIF(SUM(value) OVER whole, 0) AS share,
+                   ROW_NUMBER() OVER (PARTITION BY alert_id, source, method
+                                      ORDER BY value DESC, feature) AS rank
             FROM top_features
-            WHERE kind = 'sensor'
+            WHERE kind = 'sensor' AND feature NOT IN ('baseline', 'latent_kl')
+            WINDOW whole AS (PARTITION BY alert_id, source, method)
             ORDER BY at, alert_id, method, rank",
     },
     View {

@@ -1,37 +1,31 @@
-//! A small generator of our own, so that a seed means the same data for ever.
-//!
-//! SplitMix64: Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, OOPSLA
-//! 2014. Only integer and IEEE basic operations are used, so every machine gives the same bits.
+//! Draws of the simulators, from integer and IEEE basic operations only: a seed means the same data
+//! on every machine, for ever.
+
+use cloudops_operators::seeded::SplitMix64;
 
 /// A stream of pseudo-random numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng {
-    state: u64,
-}
+pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
     /// The stream of one thing: its numbers do not depend on how many other things there are.
     pub(crate) fn of(seed: u64, path: &[u64]) -> Self {
-        let mut rng = Self { state: seed };
+        let mut numbers = SplitMix64::new(seed);
         for step in path {
-            rng.state = rng.next() ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            numbers = SplitMix64::new(numbers.bits() ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         }
-        rng.next();
-        rng
+        numbers.bits();
+        Self(numbers)
     }
 
     /// 64 random bits.
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// Uniform in `0..1`.
     pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.uniform()
     }
 
     /// Uniform in `from..to`.
@@ -65,15 +59,6 @@ impl Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn is_splitmix64() {
-        // The reference implementation's first numbers from state 0.
-        let mut rng = Rng { state: 0 };
-        let found: Vec<u64> = (0..3).map(|_| rng.next()).collect();
-        let expected = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
-        assert_eq!(found, expected);
-    }
 
     #[test]
     fn moments() {

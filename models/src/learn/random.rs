@@ -3,29 +3,21 @@
 //! The backend's generator is one for the whole process, so two trainings in
 //! two threads would disturb each other's numbers.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough for weights, noise and shuffles.
+use cloudops_operators::seeded::SplitMix64;
+
+/// Weights, noise and shuffles.
 #[derive(Debug, Clone)]
-pub(crate) struct Random {
-    state: u64,
-}
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     /// A generator; equal seeds give equal numbers.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::new(seed))
     }
 
     /// Uniform in `[0, 1)`.
     pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.uniform()
     }
 
     /// Uniform in `[-limit, limit)`.

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Schema};
 use cloudops_operators::schema::result::{FEATURES, WINDOW};
 use cloudops_operators::schema::vector_array;
 use cloudops_operators::score::{ModelInfo, Scores};
+use cloudops_operators::seeded::SplitMix64;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -201,7 +202,7 @@ fn parts_mut(scores: &mut Scores) -> [(&'static str, &mut Vec<f32>); 6] {
 
 /// Windows to try a model on: random walks about the calibration data's mean, always the same.
 pub(super) fn sample(info: &ModelInfo, shapes: InputShapes, rows: usize) -> Result<RecordBatch> {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = SplitMix64::new(0x9e37_79b9_7f4a_7c15);
     let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
     for (name, width) in [(WINDOW, shapes.window), (FEATURES, shapes.features)] {
         let Some(width) = width else { continue };
@@ -214,7 +215,7 @@ pub(super) fn sample(info: &ModelInfo, shapes: InputShapes, rows: usize) -> Resu
             let mut walk = vec![0.0_f32; channels];
             for at in 0..width {
                 let channel = at % channels;
-                walk[channel] = 0.8 * walk[channel] + 0.6 * random.normal();
+                walk[channel] = 0.8 * walk[channel] + 0.6 * normal(&mut random);
                 let (mean, std) = if known { (mean[channel], std[channel]) } else { (0.0, 1.0) };
                 values.push(mean + std * walk[channel]);
             }
@@ -241,30 +242,17 @@ pub(crate) fn largest_difference(found: &Scores, reference: &Scores) -> f64 {
 }
 
 fn shuffled(rows: usize) -> Vec<u32> {
-    let mut random = Random(7);
+    let mut random = SplitMix64::new(7);
     let mut order: Vec<u32> = (0..rows as u32).collect();
     for at in (1..rows).rev() {
-        order.swap(at, (random.next() % (at as u64 + 1)) as usize);
+        order.swap(at, (random.bits() % (at as u64 + 1)) as usize);
     }
     order
 }
 
-/// SplitMix64 ([Steele et al. 2014](https://doi.org/10.1145/2660193.2660195)).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Mean 0, variance 1, the sum of twelve uniform values: close enough to a normal one.
-    fn normal(&mut self) -> f32 {
-        (0..12).map(|_| (self.next() >> 40) as f32 / (1_u64 << 24) as f32).sum::<f32>() - 6.0
-    }
+/// Mean 0, variance 1, the sum of twelve uniform values: close enough to a normal one.
+fn normal(random: &mut SplitMix64) -> f32 {
+    (0..12).map(|_| (random.bits() >> 40) as f32 / (1_u64 << 24) as f32).sum::<f32>() - 6.0
 }
 
 /// Whether a window batch holds nulls where the runtime would read a value.

@@ -24,7 +24,7 @@ impl Prediction {
     /// For `draws` to judge by, and `patience` next ones that all exceed the bound with
     /// probability `tail`.
     pub(super) fn new(draws: usize, patience: u32, tail: f64, seed: u64) -> Self {
-        let mut seeded = Seeded(seed ^ 0x5052);
+        let mut seeded = Seeded::new(seed ^ 0x5052);
         let mut values = vec![0.0; draws];
         let references: Vec<(f64, f64)> = (0..REFERENCES)
             .map(|_| {
@@ -102,7 +102,7 @@ const SEQUENCES: usize = 400;
 pub(super) fn page_hinkley_limit(reference: usize, rate: f64, seed: u64) -> f64 {
     // Long enough for the later periods to dominate, short enough for one alarm at most.
     let horizon = (0.25 / rate).clamp(50.0, 1000.0) as usize;
-    let mut seeded = Seeded(seed ^ 0x5048);
+    let mut seeded = Seeded::new(seed ^ 0x5048);
     let mut most: Vec<f64> = (0..SEQUENCES)
         .map(|_| {
             let values: Vec<f64> = (0..reference + horizon).map(|_| seeded.normal()).collect();

@@ -1,5 +1,7 @@
 //! Effect sizes between two samples.
 
+use crate::seeded::SplitMix64;
+
 /// The population stability index of two samples over bins between `edges` (ascending): bin `i`
 /// holds the values above edge `i - 1`, up to and including edge `i`.
 ///
@@ -68,22 +70,18 @@ pub(super) fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, square.sqrt())
 }
 
-/// A seeded stream of numbers (splitmix64): the same on every machine.
+/// Distributions over a seeded stream of numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Seeded(pub(super) u64);
+pub(super) struct Seeded(SplitMix64);
 
 impl Seeded {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    pub(super) fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
     }
 
     /// Uniform in `(0, 1)`.
     pub(super) fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        ((self.0.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
     /// Standard normal (Box & Muller, 1958; the cosine half).
@@ -108,7 +106,7 @@ impl Fourier {
     /// `count` random frequencies for vectors of `dimensions`.
     #[must_use]
     pub fn new(dimensions: usize, count: usize, seed: u64) -> Self {
-        let mut seeded = Seeded(seed);
+        let mut seeded = Seeded::new(seed);
         let scale = 1.0 / (dimensions.max(1) as f64).sqrt();
         let frequencies = (0..dimensions * count).map(|_| seeded.normal() * scale).collect();
         Self { dimensions, frequencies }
