@@ -53,6 +53,10 @@ pub struct RunConfig {
     /// How long a live epoch gathers records before it is cut. Default: 1 s.
     #[serde(deserialize_with = "duration")]
     pub epoch_interval: Duration,
+    /// How often state is written down with a commit, so that a restart need not begin at the
+    /// beginning. Results do not depend on it. Default: 30 s.
+    #[serde(deserialize_with = "duration")]
+    pub checkpoint_interval: Duration,
     /// Plans that may be uncommitted at a time: the back-pressure. Default: 3.
     pub epochs_in_flight: usize,
     /// Compression of result files: `none`, `snappy`, `lz4`, `zstd`. Default: `zstd`.
@@ -67,6 +71,7 @@ impl Default for RunConfig {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             epoch_records: 131_072,
             epoch_interval: Duration::from_secs(1),
+            checkpoint_interval: Duration::from_secs(30),
             epochs_in_flight: 3,
             compression: Compression::Zstd,
             fsync: true,

@@ -23,12 +23,13 @@ use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 use timely::worker::Worker;
 
+use crate::checkpoint::EncodedState;
 use crate::path::Path;
 use crate::sink::Staging;
 use crate::worker::{Blueprint, Completed, StreamInput};
 
 /// Connects one stream's operators.
-fn connect(scope: Scope<'_, u64>, mut path: Path, probe: &ProbeHandle<u64>) -> Inputs {
+fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Inputs {
     let (rows_in, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (late_in, late) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
@@ -71,7 +72,8 @@ pub fn build(worker: &mut Worker, blueprint: &Blueprint) -> anyhow::Result<Graph
     let staging = Staging::default();
     let mut paths = Vec::new();
     for stream in 0..blueprint.job.streams.len() {
-        paths.push(Path::new(blueprint, stream, &staging, &supervisor)?);
+        let place = (worker.index(), worker.peers());
+        paths.push(Path::new(blueprint, stream, place, &staging, &supervisor)?);
     }
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
@@ -132,8 +134,23 @@ impl Graph {
     pub fn completed(&mut self, epoch: Epoch) -> Completed {
         Completed {
             files: self.staging.take(epoch),
+            states: Vec::new(),
             streams: self.inputs.iter().map(|inputs| inputs.path.completed(epoch)).collect(),
         }
+    }
+}
+
+impl Graph {
+    /// The state of this worker's operators; between two epochs.
+    ///
+    /// # Errors
+    /// When Arrow refuses to write it, which is a bug.
+    pub fn states(&self) -> anyhow::Result<Vec<EncodedState>> {
+        let mut states = Vec::new();
+        for inputs in &self.inputs {
+            states.extend(inputs.path.states()?);
+        }
+        Ok(states)
     }
 }
 

@@ -15,23 +15,24 @@ use crate::path::{Shared, Tally};
 /// What the step is made of; made before the graph so that a wrong setting is an error.
 #[derive(Debug)]
 pub(crate) struct Drift {
-    pub(crate) partial: DriftPartial,
-    pub(crate) judge: DriftJudge,
+    pub(crate) partial: Shared<DriftPartial>,
+    pub(crate) judge: Shared<DriftJudge>,
 }
 
 impl Drift {
     /// Connects the step: verdicts in, rows of the drift table out; its own verdicts go to `tally`.
     pub(crate) fn connect<'s>(
-        self,
+        &self,
         verdicts: Batches<'s>,
         clock: Clock<'s>,
         score: &Shared<Score>,
         tally: &Tally,
         supervisor: &Supervisor,
     ) -> Batches<'s> {
-        let Self { mut partial, mut judge } = self;
+        let (partial, judge) = (Rc::clone(&self.partial), Rc::clone(&self.judge));
         let (score, tally) = (Rc::clone(score), Rc::clone(tally));
         let observe = move |_, batches: Vec<cloudops_operators::batch::Batch>, watermark| {
+            let mut partial = partial.borrow_mut();
             for batch in &batches {
                 let Some(judged) = batch.materialize()? else { continue };
                 let mut score = score.borrow_mut();
@@ -51,7 +52,7 @@ impl Drift {
             for batch in &batches {
                 periods.extend(PeriodPartial::decode(batch)?);
             }
-            let judged = judge.judge(periods)?;
+            let judged = judge.borrow_mut().judge(periods)?;
             tally.borrow_mut().entry(epoch.0).or_default().verdicts.extend(judged.verdicts);
             cloudops_operators::Result::Ok(judged.rows.into_iter().collect())
         };

@@ -25,6 +25,8 @@ pub struct Job {
     pub epoch_records: u64,
     /// How long a live epoch gathers records.
     pub epoch_interval: Duration,
+    /// How often state is written down with a commit.
+    pub checkpoint_interval: Duration,
     /// Plans that may be uncommitted at a time.
     pub epochs_in_flight: usize,
     /// Compression of result files.
@@ -152,6 +154,7 @@ impl Config {
             workers: self.run.workers,
             epoch_records: self.run.epoch_records,
             epoch_interval: self.run.epoch_interval,
+            checkpoint_interval: self.run.checkpoint_interval,
             epochs_in_flight: self.run.epochs_in_flight,
             compression: self.run.compression,
             fsync: self.run.fsync,

@@ -6,6 +6,8 @@ use cloudops_datasets::StreamKind;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
+use cloudops_operators::key::Shard;
+use cloudops_operators::snapshot::Snapshot;
 use cloudops_operators::window::EitherWindow;
 
 use crate::job::StreamJob;
@@ -57,6 +59,30 @@ impl FeatureKernel {
             Self::Sensor(features) => features.append(&windows),
             Self::Audit(features) => features.append(&windows),
             Self::Cost => Ok(windows),
+        }
+    }
+}
+
+/// Only audit features remember.
+impl Snapshot for FeatureKernel {
+    fn operator(&self) -> &'static str {
+        match self {
+            Self::Audit(features) => features.operator(),
+            Self::Sensor(_) | Self::Cost => "features",
+        }
+    }
+
+    fn snapshot(&self, shard: Shard) -> cloudops_operators::Result<Option<RecordBatch>> {
+        match self {
+            Self::Audit(features) => features.snapshot(shard),
+            Self::Sensor(_) | Self::Cost => Ok(None),
+        }
+    }
+
+    fn restore(&mut self, shard: Shard, state: &RecordBatch) -> cloudops_operators::Result<()> {
+        match self {
+            Self::Audit(features) => features.restore(shard, state),
+            Self::Sensor(_) | Self::Cost => Ok(()),
         }
     }
 }

@@ -7,12 +7,14 @@
 //! - [`dataflow`]: **the data path**, one line an operator
 //! - [`path`], [`kernel`], [`drift`]: what each step does with a stream's settings
 //! - [`worker`]: a worker's life
+//! - [`checkpoint`]: the state of operators to files and back
 //! - [`engine`]: the coordinator: plan, process, commit
 //! - [`sink`]: rows to Parquet files
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
 //! - [`command`]: one file a subcommand
 
+pub mod checkpoint;
 pub mod clock;
 pub mod command;
 pub mod config;

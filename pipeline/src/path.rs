@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
+use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
@@ -19,11 +20,13 @@ use cloudops_operators::schema::result::{
 };
 use cloudops_operators::schema::{column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
+use cloudops_operators::snapshot::Snapshot;
 use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
 use timely::dataflow::channels::pact::Pipeline;
 
+use crate::checkpoint::{self, EncodedState};
 use crate::config::DriftSettings;
 use crate::drift::Drift;
 use crate::job::StreamJob;
@@ -35,6 +38,10 @@ use crate::worker::{Blueprint, StreamProgress};
 
 /// Shared between a worker's operators.
 pub(crate) type Shared<T> = Rc<RefCell<T>>;
+
+fn shared<T>(value: T) -> Shared<T> {
+    Rc::new(RefCell::new(value))
+}
 
 /// Counts of each epoch until the worker reports it.
 pub(crate) type Tally = Shared<BTreeMap<u64, StreamProgress>>;
@@ -54,21 +61,54 @@ pub struct Path {
 /// The stateful operators, made before the graph so that a wrong setting is an error and no panic.
 #[derive(Debug)]
 struct Kernels {
-    window: Option<EitherWindow>,
-    daily: Option<cloudops_operators::daily::Daily>,
-    feature: Option<FeatureKernel>,
-    threshold: Option<Threshold>,
+    window: Option<Shared<EitherWindow>>,
+    daily: Option<Shared<Daily>>,
+    feature: Shared<FeatureKernel>,
+    threshold: Shared<Threshold>,
     drift: Option<Drift>,
 }
 
+impl Kernels {
+    fn new(stream: &StreamJob) -> Result<Self> {
+        let window = kernel::window(stream)?;
+        Ok(Self {
+            daily: window.is_none().then(|| kernel::daily(stream)).transpose()?.map(shared),
+            window: window.map(shared),
+            feature: shared(FeatureKernel::new(stream)?),
+            threshold: shared(Threshold::new(&stream.name, stream.threshold.clone())?),
+            drift: stream.drift.as_ref().map(|settings| drift(stream, settings)).transpose()?,
+        })
+    }
+
+    /// All that remembers anything from one epoch to the next.
+    fn stateful(&self) -> Vec<Shared<dyn Snapshot>> {
+        let mut all: Vec<Shared<dyn Snapshot>> = Vec::new();
+        if let Some(window) = &self.window {
+            all.push(Rc::clone(window) as _);
+        }
+        if let Some(daily) = &self.daily {
+            all.push(Rc::clone(daily) as _);
+        }
+        all.push(Rc::clone(&self.feature) as _);
+        all.push(Rc::clone(&self.threshold) as _);
+        if let Some(Drift { partial, judge }) = &self.drift {
+            all.push(Rc::clone(partial) as _);
+            all.push(Rc::clone(judge) as _);
+        }
+        all
+    }
+}
+
 impl Path {
-    /// The path of a blueprint's stream, by index.
+    /// The path of a blueprint's stream, by index, on one of so many workers, in the state to begin
+    /// with.
     ///
     /// # Errors
-    /// When the settings do not fit.
+    /// When the settings do not fit, or the state is not of this build.
     pub fn new(
         blueprint: &Blueprint,
         stream: usize,
+        (worker, workers): (usize, usize),
         staging: &Staging,
         supervisor: &Supervisor,
     ) -> Result<Self> {
@@ -76,15 +116,12 @@ impl Path {
         let timeline = blueprint.timelines[stream].clone();
         let scorers = Arc::clone(&blueprint.scorers[stream]);
         let job = &blueprint.job;
+        let restored = &blueprint.restored[stream];
         let stream = Arc::clone(&job.streams[stream]);
-        let window = kernel::window(&stream)?;
-        let kernels = Kernels {
-            daily: window.is_none().then(|| kernel::daily(&stream)).transpose()?,
-            window,
-            feature: Some(FeatureKernel::new(&stream)?),
-            threshold: Some(Threshold::new(&stream.name, stream.threshold.clone())?),
-            drift: stream.drift.as_ref().map(|settings| drift(&stream, settings)).transpose()?,
-        };
+        let kernels = Kernels::new(&stream)?;
+        checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
+            shard.worker(workers) == worker
+        })?;
         Ok(Self {
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
             tally: Tally::default(),
@@ -106,6 +143,14 @@ impl Path {
         StreamProgress { busy: self.supervisor.take_busy(), ..progress }
     }
 
+    /// The state of the stream's operators on this worker; between two epochs.
+    ///
+    /// # Errors
+    /// When Arrow refuses to write it, which is a bug.
+    pub fn states(&self) -> Result<Vec<EncodedState>> {
+        checkpoint::encode(&self.stream.name, &self.kernels.stateful())
+    }
+
     /// Each row to the worker that owns its entity.
     pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
         flow::route(rows, &self.supervisor)
@@ -113,15 +158,15 @@ impl Path {
 
     /// Rows to windows; beside them, rows refused as duplicates.
     pub fn window<'s>(
-        &mut self,
+        &self,
         rows: Batches<'s>,
         clock: Clock<'s>,
     ) -> (Batches<'s>, Option<Batches<'s>>) {
-        let mut kernel = self.kernels.window.take();
+        let kernel = self.kernels.window.clone();
         let tally = Rc::clone(&self.tally);
         let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
-            let kernel =
-                kernel.as_mut().ok_or_else(|| anyhow::anyhow!("a cost stream has no windows"))?;
+            let kernel = kernel.as_ref().context("a cost stream has no windows")?;
+            let mut kernel = kernel.borrow_mut();
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
             progress.taken +=
@@ -144,12 +189,12 @@ impl Path {
     }
 
     /// Charges to days: each day's vector, and the rows of `cost_daily`.
-    pub fn daily<'s>(&mut self, rows: Batches<'s>, clock: Clock<'s>) -> (Batches<'s>, Batches<'s>) {
-        let mut kernel = self.kernels.daily.take();
+    pub fn daily<'s>(&self, rows: Batches<'s>, clock: Clock<'s>) -> (Batches<'s>, Batches<'s>) {
+        let kernel = self.kernels.daily.clone();
         let tally = Rc::clone(&self.tally);
         let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
-            let kernel =
-                kernel.as_mut().ok_or_else(|| anyhow::anyhow!("only a cost stream has days"))?;
+            let kernel = kernel.as_ref().context("only a cost stream has days")?;
+            let mut kernel = kernel.borrow_mut();
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
             progress.taken +=
@@ -163,11 +208,10 @@ impl Path {
     }
 
     /// Windows to feature vectors.
-    pub fn feature<'s>(&mut self, windows: Batches<'s>) -> Batches<'s> {
-        let mut kernel = self.kernels.feature.take();
-        flow::each(windows, "feature", &self.supervisor, move |batch| match &mut kernel {
-            Some(kernel) => kernel.append(batch).map(|batch| vec![batch]),
-            None => Ok(vec![batch]),
+    pub fn feature<'s>(&self, windows: Batches<'s>) -> Batches<'s> {
+        let kernel = Rc::clone(&self.kernels.feature);
+        flow::each(windows, "feature", &self.supervisor, move |batch| {
+            kernel.borrow_mut().append(batch).map(|batch| vec![batch])
         })
     }
 
@@ -180,11 +224,10 @@ impl Path {
     }
 
     /// Scores to verdicts and alerts.
-    pub fn threshold<'s>(&mut self, scores: Batches<'s>) -> Batches<'s> {
-        let mut kernel = self.kernels.threshold.take();
-        self.with_model(scores, "threshold", move |batch, info| match &mut kernel {
-            Some(kernel) => Ok(vec![kernel.apply(&batch, info)?]),
-            None => Ok(vec![batch]),
+    pub fn threshold<'s>(&self, scores: Batches<'s>) -> Batches<'s> {
+        let kernel = Rc::clone(&self.kernels.threshold);
+        self.with_model(scores, "threshold", move |batch, info| {
+            Ok(vec![kernel.borrow_mut().apply(&batch, info)?])
         })
     }
 
@@ -223,8 +266,8 @@ impl Path {
     }
 
     /// Verdicts to drift rows, by period, over all entities.
-    pub fn drift<'s>(&mut self, verdicts: Batches<'s>, clock: Clock<'s>) -> Option<Batches<'s>> {
-        let drift = self.kernels.drift.take()?;
+    pub fn drift<'s>(&self, verdicts: Batches<'s>, clock: Clock<'s>) -> Option<Batches<'s>> {
+        let drift = self.kernels.drift.as_ref()?;
         Some(drift.connect(verdicts, clock, &self.score, &self.tally, &self.supervisor))
     }
 
@@ -277,8 +320,8 @@ fn take_in(
 fn drift(stream: &StreamJob, settings: &DriftSettings) -> Result<Drift> {
     let config = settings.detector.clone();
     Ok(Drift {
-        judge: DriftJudge::new(config.clone())?,
-        partial: DriftPartial::new(config, kernel::feature_names(stream)?)?,
+        judge: shared(DriftJudge::new(config.clone())?),
+        partial: shared(DriftPartial::new(config, kernel::feature_names(stream)?)?),
     })
 }
 

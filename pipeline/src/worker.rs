@@ -14,6 +14,7 @@ use cloudops_operators::watermark::Watermark;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use timely::worker::Worker;
 
+use crate::checkpoint::{EncodedState, States};
 use crate::dataflow;
 use crate::job::Job;
 use crate::sink::Encoded;
@@ -21,8 +22,8 @@ use crate::sink::Encoded;
 /// What the coordinator tells a worker, in order.
 #[derive(Debug)]
 pub enum Command {
-    /// Take in an epoch.
-    Epoch(Epoch, Vec<StreamInput>),
+    /// Take in an epoch; where it is a checkpoint, take in no other before its state is written down.
+    Epoch(Epoch, Vec<StreamInput>, bool),
     /// A model is in force from an event time on; no window ending there has been closed.
     Promote {
         /// The stream's index.
@@ -61,6 +62,8 @@ pub enum Report {
 pub struct Completed {
     /// Files to stage.
     pub files: Vec<Encoded>,
+    /// The state after the epoch, where it is a checkpoint.
+    pub states: Vec<EncodedState>,
     /// Per stream, by index.
     pub streams: Vec<StreamProgress>,
 }
@@ -93,6 +96,8 @@ pub struct Blueprint {
     pub scorers: Vec<ScorerFactory>,
     /// Per stream, the models in force at the start.
     pub timelines: Vec<Timeline>,
+    /// Per stream, the state to begin with, by operator; empty where it begins at the beginning.
+    pub restored: Arc<Vec<States>>,
 }
 
 impl std::fmt::Debug for Blueprint {
@@ -121,12 +126,15 @@ pub fn run(
     };
     let mut open: VecDeque<Epoch> = VecDeque::new();
     let mut more = true;
+    // While an epoch's state is awaited, operators must not see another epoch's rows.
+    let mut checkpoint = None;
     while more || !open.is_empty() {
-        loop {
+        while checkpoint.is_none() {
             match commands.try_recv() {
-                Ok(Command::Epoch(epoch, inputs)) => {
+                Ok(Command::Epoch(epoch, inputs, is_checkpoint)) => {
                     graph.give(epoch, inputs);
                     open.push_back(epoch);
+                    checkpoint = is_checkpoint.then_some(epoch);
                 }
                 Ok(Command::Promote { stream, effective_from_us, model }) => {
                     graph.promote(stream, effective_from_us, &model);
@@ -149,8 +157,18 @@ pub fn run(
                 break;
             }
             open.pop_front();
-            let complete = Report::Complete(epoch, worker.index(), graph.completed(epoch));
-            if reports.send(complete).is_err() {
+            let mut completed = graph.completed(epoch);
+            if checkpoint == Some(epoch) {
+                checkpoint = None;
+                match graph.states() {
+                    Ok(states) => completed.states = states,
+                    Err(error) => {
+                        drop(reports.send(Report::Failed("checkpoint".to_owned(), error.into())));
+                        return;
+                    }
+                }
+            }
+            if reports.send(Report::Complete(epoch, worker.index(), completed)).is_err() {
                 return;
             }
         }

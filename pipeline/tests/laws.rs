@@ -70,6 +70,78 @@ fn an_interrupted_backfill_goes_on_to_the_same_rows() {
 }
 
 #[test]
+fn a_restart_takes_up_the_last_checkpoint_whatever_the_workers() {
+    let place = Place::simulated(10);
+    place.run(&place.configure("whole", 40, 2));
+    let config = place.configure_checkpointing("broken", 40);
+    cloudops(&["train", "--config", text(&config)]);
+    let log = place.path("results-broken/log");
+    for (commits, workers) in [(2, "2"), (5, "1"), (9, "3"), (14, "2"), (20, "3")] {
+        let arguments = ["backfill", "--config", text(&config), "--workers", workers];
+        let mut run = command(&arguments).spawn().unwrap();
+        while count(&log, "\"kind\":\"commit\"") < commits && run.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    let whole = place.tables("whole");
+    let rest = backfill(&config);
+    assert_same(&whole, &place.tables("broken"), "killed and rescaled");
+    let epochs = count(&log, "\"kind\":\"commit\"") as u64;
+    let [replayed, mine] = ["replayed", "epochs"].map(|field| rest[field].as_u64().unwrap());
+    assert!(replayed + mine < epochs, "it began at the beginning: {rest}, {epochs} epochs");
+
+    // Nothing is left to do, and little to pass through again.
+    let again = backfill(&config);
+    assert_eq!(again["epochs"], 0, "{again}");
+    assert!(again["replayed"].as_u64().unwrap() < epochs / 2, "{again}");
+    assert_same(&whole, &place.tables("broken"), "run again");
+}
+
+#[test]
+fn a_checkpoint_that_is_not_what_was_written_is_refused_by_name() {
+    let place = Place::simulated(11);
+    let config = place.configure_checkpointing("refused", 100);
+    place.run(&config);
+    let refused = |what: &str| {
+        let output = command(&["backfill", "--config", text(&config)]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(what), "{what}: {error}");
+    };
+    let states = sorted(&place.path("results-refused/state/engines/window"));
+    let last = states.iter().max_by_key(|path| epoch(path)).unwrap();
+    let bytes = std::fs::read(last).unwrap();
+    let name = last.file_name().unwrap().to_str().unwrap();
+    std::fs::write(last, &bytes[..bytes.len() / 2]).unwrap();
+    refused(name);
+    std::fs::remove_file(last).unwrap();
+    refused(name);
+    std::fs::write(last, &bytes).unwrap();
+    assert_eq!(backfill(&config)["epochs"], 0, "put back, it is taken up");
+
+    let troubles = place.path("input/sensor/zz-troubles.csv");
+    std::fs::rename(&troubles, place.path("input/sensor/renamed.csv")).unwrap();
+    refused("zz-troubles.csv is gone");
+    std::fs::write(&troubles, "engine,ts,sensor_01,sensor_02,sensor_03\n").unwrap();
+    refused("the input has changed: zz-troubles.csv");
+}
+
+/// A directory's files in order.
+fn sorted(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The epoch in the name of a file of state.
+fn epoch(path: &Path) -> u64 {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    name[1..name.find('-').unwrap()].parse().unwrap()
+}
+
+#[test]
 fn every_alert_is_divided_into_rows_that_sum_to_its_score() {
     let place = Place::simulated(9);
     place.run(&place.configure("sums", 500, 2));

@@ -39,7 +39,7 @@ async fn whole_files_are_left_out_while_planning() {
     fixture::write(folder.path()).await;
     let mut session = open(folder.path()).await;
     let scores = |epochs: &[u64]| -> Vec<String> {
-        epochs.iter().map(|e| format!("sensor_scores/engines/e{e}-w0-0")).collect()
+        epochs.iter().map(|e| format!("sensor_scores/engines/e{e}-w0of1-0")).collect()
     };
     for (filter, epochs) in [
         ("true", &[0, 1, 2][..]),
@@ -63,9 +63,10 @@ async fn whole_files_are_left_out_while_planning() {
         assert_eq!(files(&plan), scores(epochs), "{filter}\n{plan}");
     }
     let days = "EXPLAIN SELECT billed_cost FROM cost_daily WHERE day = DATE '2024-01-03'";
-    assert_eq!(files(&text(&mut session, days).await), ["cost_daily/bill/e2-w0-0"]);
+    assert_eq!(files(&text(&mut session, days).await), ["cost_daily/bill/e2-w0of1-0"]);
     // Left out means not opened: nothing of it need exist.
-    std::fs::remove_file(folder.path().join("data/sensor_scores/engines/e1-w0-0.parquet")).unwrap();
+    std::fs::remove_file(folder.path().join("data/sensor_scores/engines/e1-w0of1-0.parquet"))
+        .unwrap();
     let late = "SELECT * FROM sensor_scores WHERE window_end > TIMESTAMP '1970-01-01T02:00:00Z'";
     assert_eq!(rows(&mut session, late).await, 6);
 }
@@ -79,7 +80,7 @@ async fn row_groups_are_left_out_while_running() {
     let sql = "EXPLAIN ANALYZE SELECT score FROM sensor_scores \
                WHERE entity_id = 'engine-3' AND window_end > TIMESTAMP '1970-01-01T02:00:00Z'";
     let plan = text(&mut session, sql).await;
-    assert_eq!(files(&plan), ["sensor_scores/engines/e2-w0-0"], "{plan}");
+    assert_eq!(files(&plan), ["sensor_scores/engines/e2-w0of1-0"], "{plan}");
     assert!(plan.contains("row_groups_pruned_statistics=3 total → 1 matched"), "{plan}");
     // Once the best row is known, a file whose bound is worse is left out unopened.
     session.query("SET datafusion.execution.target_partitions = 1").await.unwrap();

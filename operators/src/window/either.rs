@@ -9,6 +9,8 @@ use super::{Channels, Duplicate, Window, WindowSpec};
 use crate::Result;
 use crate::epoch::Partition;
 use crate::feature::audit::Events;
+use crate::key::Shard;
+use crate::snapshot::Snapshot;
 use crate::watermark::Watermark;
 
 /// A window operator over rows of channels, or over events.
@@ -84,6 +86,29 @@ impl EitherWindow {
         match self {
             Self::Sensor(window) => window.pending_rows(),
             Self::Audit(window) => window.pending_rows(),
+        }
+    }
+}
+
+impl Snapshot for EitherWindow {
+    fn operator(&self) -> &'static str {
+        match self {
+            Self::Sensor(window) => window.operator(),
+            Self::Audit(window) => window.operator(),
+        }
+    }
+
+    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+        match self {
+            Self::Sensor(window) => window.snapshot(shard),
+            Self::Audit(window) => window.snapshot(shard),
+        }
+    }
+
+    fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Sensor(window) => window.restore(shard, state),
+            Self::Audit(window) => window.restore(shard, state),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The end of an epoch: check the accounts, stage the files, make it true.
 
 use anyhow::{Result, ensure};
-use cloudops_sql::catalog::record::{Commit, DataFile, Plan, Record, SourceCommit};
-use cloudops_sql::catalog::store::data_path;
+use cloudops_operators::epoch::Epoch;
+use cloudops_sql::catalog::record::{
+    Checkpoint, Commit, DataFile, Plan, Record, SourceCommit, StateRef, StreamState,
+};
+use cloudops_sql::catalog::store::{Maker, data_path, state_path};
 
 use super::{Engine, InFlight};
+use crate::checkpoint::EncodedState;
 use crate::worker::Completed;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
@@ -25,10 +29,17 @@ struct Totals {
     windows: u64,
 }
 
+impl Account {
+    /// An account after so many rows, all of which reached the operators: a checkpoint's.
+    pub(super) fn at(rows: u64) -> Self {
+        Self { admitted: rows, taken: rows }
+    }
+}
+
 impl Engine<'_> {
     /// Commits a complete epoch, or passes over one that an earlier run committed.
     pub(super) fn commit(&mut self, epoch: InFlight) -> Result<()> {
-        let InFlight { plan, shares, completed, barriers } = epoch;
+        let InFlight { plan, shares, completed, barriers, checkpoint } = epoch;
         let completed: Vec<Completed> = completed.into_iter().flatten().collect();
         let totals = self.totals(&completed);
         for (stream, total) in totals.iter().enumerate() {
@@ -70,9 +81,9 @@ impl Engine<'_> {
             let sources = self.source_commits(&plan, &shares, &totals);
             let mut files = Vec::new();
             for (worker, completed) in completed.iter().enumerate() {
+                let maker = self.maker(worker);
                 for (n, file) in completed.files.iter().enumerate() {
-                    let path =
-                        data_path(file.table, &file.source, plan.epoch, worker as u32, n as u32);
+                    let path = data_path(file.table, &file.source, plan.epoch, maker, n as u32);
                     self.summary.rows += file.rows;
                     self.summary.files += 1;
                     let put = self.catalog.put_file(&path, file.bytes.clone());
@@ -87,12 +98,16 @@ impl Engine<'_> {
                     });
                 }
             }
+            let checkpoint = match checkpoint {
+                Some(streams) => Some(self.stage_states(plan.epoch, streams, &completed)?),
+                None => None,
+            };
             let commit = Commit {
                 epoch: plan.epoch,
                 generation: self.generation,
                 files,
                 sources,
-                states: Vec::new(),
+                checkpoint,
                 committed_at_us: self.options.clock.now_us(),
             };
             self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
@@ -112,6 +127,39 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    fn maker(&self, worker: usize) -> Maker {
+        Maker { worker: worker as u32, workers: self.commands.len() as u32 }
+    }
+
+    /// Stages the state after an epoch.
+    fn stage_states(
+        &self,
+        epoch: Epoch,
+        mut streams: Vec<StreamState>,
+        completed: &[Completed],
+    ) -> Result<Checkpoint> {
+        for (stream, account) in streams.iter_mut().zip(&self.accounts) {
+            stream.admitted = account.admitted;
+        }
+        let mut states = Vec::new();
+        for (worker, completed) in completed.iter().enumerate() {
+            for state in &completed.states {
+                let EncodedState { stream, operator, rows, bytes } = state;
+                let path = state_path(stream, operator, epoch, self.maker(worker));
+                let stored = self.runtime.block_on(self.catalog.put_file(&path, bytes.clone()))?;
+                states.push(StateRef {
+                    stream: stream.clone(),
+                    operator: (*operator).to_owned(),
+                    path,
+                    bytes: stored.bytes,
+                    sha256: stored.sha256,
+                    rows: *rows,
+                });
+            }
+        }
+        Ok(Checkpoint { states, streams })
     }
 
     fn totals(&self, completed: &[Completed]) -> Vec<Totals> {

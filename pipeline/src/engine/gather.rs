@@ -8,7 +8,7 @@ use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::schema::{TS, times};
 use cloudops_operators::watermark::Watermark;
 use cloudops_operators::window::{WindowSpec, selected};
-use cloudops_sql::catalog::record::SourcePlan;
+use cloudops_sql::catalog::record::{SourcePlan, StreamState};
 
 use crate::job::StreamJob;
 use crate::source::cursor::{Cursor, Cut, Patience};
@@ -57,6 +57,41 @@ impl Gather {
             target: Watermark::MIN,
             applied: Watermark::MIN,
             open_periods: BTreeSet::new(),
+        }
+    }
+
+    /// A stream where a checkpoint left it.
+    ///
+    /// # Errors
+    /// When a partition that had ended goes on, or a reader failed.
+    pub(super) fn resume(
+        stream: Arc<StreamJob>,
+        mut cursors: Vec<Cursor>,
+        state: &StreamState,
+    ) -> Result<Self> {
+        for (cursor, state) in cursors.iter_mut().zip(&state.partitions) {
+            if state.ended {
+                must_end(&stream.name, cursor, &mut Cut::default())?;
+            }
+        }
+        let mut gather = Self::new(stream, cursors);
+        gather.end_planned = state.partitions.iter().map(|partition| partition.ended).collect();
+        gather.applied = Watermark(state.applied_us);
+        gather.target = gather.watermark().max(gather.applied);
+        gather.open_periods = state.open_periods.iter().copied().collect();
+        Ok(gather)
+    }
+
+    /// Where the stream stands after what has been planned; nothing more may have been cut.
+    #[must_use]
+    pub(super) fn state(&self) -> StreamState {
+        let partitions = self.cursors.iter().zip(&self.end_planned);
+        StreamState {
+            source: self.stream.name.clone(),
+            admitted: 0,
+            applied_us: self.applied.0,
+            open_periods: self.open_periods.iter().copied().collect(),
+            partitions: partitions.map(|(cursor, &ended)| cursor.state(ended)).collect(),
         }
     }
 
@@ -166,14 +201,7 @@ impl Gather {
                 cut.spans
             );
             if plan.ended {
-                cursor.cut(1, Patience::Endless, cut)?;
-                anyhow::ensure!(
-                    cursor.ended(),
-                    "the input of {:?} ended at record {} and has grown since: \
-                     use `run` with source.watch for growing input, or start a new catalog",
-                    self.stream.name,
-                    plan.offset_to.0
-                );
+                must_end(&self.stream.name, cursor, cut)?;
             }
             self.end_planned[i] = plan.ended;
             self.applied = self.applied.max(Watermark(plan.watermark_us));
@@ -235,4 +263,16 @@ impl Gather {
             self.open_periods.pop_first();
         }
     }
+}
+
+/// Checks that a partition whose end was planned has not grown.
+fn must_end(stream: &str, cursor: &mut Cursor, cut: &mut Cut) -> Result<()> {
+    let end = cursor.next();
+    cursor.cut(1, Patience::Endless, cut)?;
+    anyhow::ensure!(
+        cursor.ended(),
+        "the input of {stream:?} ended at record {end} and has grown since: \
+         use `run` with source.watch for growing input, or start a new catalog"
+    );
+    Ok(())
 }

@@ -2,9 +2,10 @@
 //!
 //! It alone touches the log. Every turn it plans an epoch if fewer than *k* are
 //! uncommitted, gives it to the workers, and commits the oldest one that all of
-//! them have completed. A restart replays the log's own plans from the input,
-//! which rebuilds every operator's state; results of epochs already committed
-//! are dropped, and an unfinished plan is adopted as it stands.
+//! them have completed. Now and then a commit holds the state after its epoch.
+//! A restart takes up the last such state and replays the log's own plans after
+//! it from the input; results of epochs already committed are dropped, and an
+//! unfinished plan is adopted as it stands.
 
 mod commit;
 mod gather;
@@ -22,20 +23,21 @@ use cloudops_models::scorer::ScorerOptions;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
-use cloudops_sql::catalog::record::{Plan, Record};
+use cloudops_sql::catalog::record::{Plan, Record, StreamState};
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
 use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
+use crate::checkpoint::{self, States};
 use crate::clock::Clock;
 use crate::job::Job;
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
 use crate::source::cursor::{Cursor, Patience};
 use crate::source::files::Listing;
-use crate::source::partition::{self, PartitionSpec};
+use crate::source::partition::{self, PartitionSpec, Start};
 use crate::worker::{self, Blueprint, Command, Completed, Report};
 use gather::{Gather, Share};
 
@@ -107,6 +109,8 @@ struct InFlight {
     completed: Vec<Option<Completed>>,
     /// Streams that wait for this epoch's drift verdict, with the period's end.
     barriers: Vec<(usize, i64)>,
+    /// Where its commit will hold the state after it: where the streams then stand.
+    checkpoint: Option<Vec<StreamState>>,
 }
 
 /// What the coordinator counted of a partition while cutting the epoch.
@@ -136,6 +140,10 @@ struct Engine<'a> {
     /// The last epoch an earlier run committed.
     committed_before: Option<Epoch>,
     gather_since: Option<Instant>,
+    /// When a checkpoint was last planned, and how many epochs since.
+    checkpointed: (Instant, u64),
+    /// Whether the next epoch is to be a checkpoint whatever the time.
+    checkpoint_now: bool,
     progress: Progress,
     meter: Meter,
     summary: Summary,
@@ -157,10 +165,23 @@ impl<'a> Engine<'a> {
             job.workers as u32,
         ))?;
         models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
+        let checkpoint = catalog.state().checkpoint.clone();
+        let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
+        let restored = match &checkpoint {
+            Some((epoch, checkpoint)) => {
+                tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
+                runtime.block_on(checkpoint::load(catalog.store(), checkpoint, &names))?
+            }
+            None => names.iter().map(|_| States::new()).collect(),
+        };
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
+        let mut accounts = Vec::with_capacity(job.streams.len());
         let mut bytes = Some(0);
         for (s, stream) in job.streams.iter().enumerate() {
+            let state = checkpoint.as_ref().and_then(|(_, checkpoint)| {
+                checkpoint.streams.iter().find(|state| state.source == stream.name)
+            });
             let mut cursors = Vec::new();
             for (i, path) in stream.paths.iter().enumerate() {
                 let listing = Listing::parse(path, runtime.handle())?;
@@ -173,7 +194,11 @@ impl<'a> Engine<'a> {
                 bytes = bytes
                     .filter(|_| stream.watch.is_none())
                     .map(|sum| sum + files.iter().map(|file| file.size).sum::<u64>());
+                let place = state.and_then(|state| state.partitions.get(i));
                 let spec = PartitionSpec {
+                    start: place.and_then(|place| {
+                        Some(Start { place: place.file.clone()?, next: place.next.0 })
+                    }),
                     listing,
                     format: stream.format.clone(),
                     watch: stream.watch,
@@ -182,9 +207,18 @@ impl<'a> Engine<'a> {
                 };
                 let name = format!("{}/{i}", stream.name);
                 let events = partition::spawn(name, spec, Arc::clone(stop_readers))?;
-                cursors.push(Cursor::new(Partition(i as u32), events, stream.lateness_us));
+                let partition = Partition(i as u32);
+                cursors.push(match place {
+                    Some(place) => Cursor::resume(partition, events, stream.lateness_us, place),
+                    None => Cursor::new(partition, events, stream.lateness_us),
+                });
             }
-            streams.push(Gather::new(Arc::clone(stream), cursors));
+            let stream = Arc::clone(stream);
+            streams.push(match state {
+                Some(state) => Gather::resume(stream, cursors, state)?,
+                None => Gather::new(stream, cursors),
+            });
+            accounts.push(commit::Account::at(state.map_or(0, |state| state.admitted)));
         }
         let timelines =
             job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
@@ -195,14 +229,15 @@ impl<'a> Engine<'a> {
             )
         });
         let scorers = scorers.collect();
-        let blueprint = Blueprint { job: Arc::clone(job), scorers, timelines };
+        let blueprint =
+            Blueprint { job: Arc::clone(job), scorers, timelines, restored: Arc::new(restored) };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let state = catalog.state();
         let committed_before = state.committed;
         let next_epoch = state.next_epoch();
         Ok(Self {
             progress: Progress::new(options.progress, bytes, bytes_read),
-            accounts: job.streams.iter().map(|_| commit::Account::default()).collect(),
+            accounts,
             job: Arc::clone(job),
             registry,
             options,
@@ -217,6 +252,8 @@ impl<'a> Engine<'a> {
             next_epoch,
             committed_before,
             gather_since: None,
+            checkpointed: (Instant::now(), 0),
+            checkpoint_now: false,
             meter,
             summary: Summary::default(),
         })
@@ -227,8 +264,11 @@ impl<'a> Engine<'a> {
         loop {
             while self.in_flight.len() < self.job.epochs_in_flight && self.plan_next()? {}
             if self.in_flight.is_empty() {
-                let done = self.streams.iter().all(Gather::finished);
-                if done || self.options.stop.load(Ordering::Relaxed) {
+                if self.streams.iter().all(Gather::finished) {
+                    break;
+                }
+                if self.options.stop.load(Ordering::Relaxed) {
+                    self.last_epoch()?;
                     break;
                 }
                 continue;
@@ -240,10 +280,15 @@ impl<'a> Engine<'a> {
         Ok(self.summary.clone())
     }
 
-    /// Passes through the log's plans again: rebuilds state, and adopts what was not committed.
+    /// Passes through the log's plans since the last checkpoint again: rebuilds state, and adopts what
+    /// was not committed.
     fn replay(&mut self) -> Result<()> {
+        let from = self.catalog.state().checkpoint.as_ref().map(|(epoch, _)| *epoch);
         let mut plans = self.catalog.plans();
         while let Some(plan) = self.runtime.block_on(plans.try_next())? {
+            if from.is_some_and(|from| plan.epoch <= from) {
+                continue;
+            }
             while self.in_flight.len() >= self.job.epochs_in_flight || self.waiting() {
                 self.settle(Duration::from_millis(20))?;
             }
@@ -254,7 +299,7 @@ impl<'a> Engine<'a> {
                     plan.sources.iter().filter(|part| part.source == *name).cloned().collect();
                 shares.push((i, gather.replay(&parts)?));
             }
-            self.give(plan, shares)?;
+            self.give(plan, shares, false)?;
         }
         Ok(())
     }
@@ -268,6 +313,12 @@ impl<'a> Engine<'a> {
         let shares = self.cut();
         self.meter.planned(begin);
         let Some(shares) = shares? else { return Ok(false) };
+        self.plan(shares)?;
+        Ok(true)
+    }
+
+    /// Plans an epoch of these shares and gives it to the workers.
+    fn plan(&mut self, shares: Vec<(usize, Share)>) -> Result<()> {
         let plan = Plan {
             epoch: self.next_epoch,
             generation: self.generation,
@@ -276,8 +327,30 @@ impl<'a> Engine<'a> {
         };
         self.next_epoch = self.next_epoch.next();
         self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
-        self.give(plan, shares)?;
-        Ok(true)
+        let (since, epochs) = self.checkpointed;
+        // After a drift verdict a model may be promoted, which only the epoch's replay brings about.
+        let due = (self.checkpoint_now || since.elapsed() >= self.job.checkpoint_interval)
+            && shares.iter().all(|(_, share)| !share.barrier);
+        self.checkpointed = if due { (Instant::now(), 0) } else { (since, epochs + 1) };
+        self.give(plan, shares, due)
+    }
+
+    /// Plans what has been gathered, and has its commit hold the state: the next start begins there.
+    fn last_epoch(&mut self) -> Result<()> {
+        let gathered = self.streams.iter().any(|stream| stream.records() > 0);
+        if !gathered && self.checkpointed.1 == 0 {
+            return Ok(());
+        }
+        let mut shares = Vec::with_capacity(self.streams.len());
+        for (i, gather) in self.streams.iter_mut().enumerate() {
+            shares.push((i, gather.share()?));
+        }
+        self.checkpoint_now = true;
+        self.plan(shares)?;
+        while !self.in_flight.is_empty() {
+            self.settle(Duration::from_millis(20))?;
+        }
+        Ok(())
     }
 
     /// Gathers records and cuts the next epoch, by stream, where there is news enough.
@@ -315,10 +388,11 @@ impl<'a> Engine<'a> {
     }
 
     /// Gives a planned epoch to the workers.
-    fn give(&mut self, plan: Plan, shares: Vec<(usize, Share)>) -> Result<()> {
+    fn give(&mut self, plan: Plan, shares: Vec<(usize, Share)>, is_checkpoint: bool) -> Result<()> {
         let epoch = plan.epoch;
         let workers = self.commands.len();
-        let mut inputs: Vec<Vec<worker::StreamInput>> = (0..workers).map(|_| Vec::new()).collect();
+        let none = || self.streams.iter().map(|_| worker::StreamInput::default()).collect();
+        let mut inputs: Vec<Vec<worker::StreamInput>> = (0..workers).map(|_| none()).collect();
         let mut counts = Vec::new();
         let mut barriers = Vec::new();
         for (stream, share) in shares {
@@ -326,10 +400,7 @@ impl<'a> Engine<'a> {
                 barriers.push((stream, share.watermark.0));
             }
             for input in &mut inputs {
-                input.push(worker::StreamInput {
-                    watermark: Some(share.watermark),
-                    ..Default::default()
-                });
+                input[stream].watermark = Some(share.watermark);
             }
             let mut turn = 0;
             for (i, cut) in share.cuts.into_iter().enumerate() {
@@ -356,14 +427,16 @@ impl<'a> Engine<'a> {
             }
         }
         for ((sender, thread), input) in self.commands.iter().zip(&self.threads).zip(inputs) {
-            if sender.send(Command::Epoch(epoch, input)).is_err() {
+            if sender.send(Command::Epoch(epoch, input, is_checkpoint)).is_err() {
                 // The worker has failed and says why in its report.
                 break;
             }
             thread.unpark();
         }
         let completed = (0..workers).map(|_| None).collect();
-        self.in_flight.push_back(InFlight { plan, shares: counts, completed, barriers });
+        let checkpoint = is_checkpoint.then(|| self.streams.iter().map(Gather::state).collect());
+        let shares = counts;
+        self.in_flight.push_back(InFlight { plan, shares, completed, barriers, checkpoint });
         Ok(())
     }
 

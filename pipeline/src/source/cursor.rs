@@ -11,10 +11,10 @@ use anyhow::{Result, bail};
 use arrow::array::RecordBatch;
 use cloudops_datasets::Reject;
 use cloudops_operators::batch::Batch;
-use cloudops_operators::epoch::Partition;
+use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::schema::{TS, offsets, times};
 use cloudops_operators::watermark::{Judge, Watermark};
-use cloudops_sql::catalog::record::FileSpan;
+use cloudops_sql::catalog::record::{FilePlace, FileSpan, PartitionState};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::partition::{Chunk, Event};
@@ -63,6 +63,8 @@ pub struct Cursor {
     current: Option<(Chunk, u64)>,
     judge: Judge,
     next: u64,
+    /// The file that the last record cut lies in.
+    place: Option<FilePlace>,
     ended: bool,
 }
 
@@ -71,7 +73,35 @@ impl Cursor {
     #[must_use]
     pub fn new(partition: Partition, events: Receiver<Event>, lateness_us: i64) -> Self {
         let judge = Judge::new(lateness_us);
-        Self { partition, events, current: None, judge, next: 0, ended: false }
+        let (next, place) = (0, None);
+        Self { partition, events, current: None, judge, next, place, ended: false }
+    }
+
+    /// A cursor where a checkpoint left it; `events` begin at its next record.
+    #[must_use]
+    pub fn resume(
+        partition: Partition,
+        events: Receiver<Event>,
+        lateness_us: i64,
+        state: &PartitionState,
+    ) -> Self {
+        Self {
+            judge: Judge::resume(lateness_us, Watermark(state.watermark_us)),
+            next: state.next.0,
+            place: state.file.clone(),
+            ..Self::new(partition, events, lateness_us)
+        }
+    }
+
+    /// Where the cursor stands; `ended` says whether its end has been planned.
+    #[must_use]
+    pub fn state(&self, ended: bool) -> PartitionState {
+        PartitionState {
+            next: Offset(self.next),
+            watermark_us: self.judge.watermark().0,
+            ended,
+            file: self.place.clone(),
+        }
     }
 
     /// The next record's ordinal.
@@ -107,6 +137,13 @@ impl Cursor {
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
             take(self.partition, chunk, from, to, &mut self.judge, cut)?;
+            if self.place.as_ref().is_none_or(|place| *place.file != *chunk.file) {
+                self.place = Some(FilePlace {
+                    file: chunk.file.to_string(),
+                    size: chunk.size,
+                    first: Offset(chunk.file_first),
+                });
+            }
             *taken = to - first;
             self.next = to;
             cut.to = to;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, ReadBatch, open};
+use cloudops_sql::catalog::record::FilePlace;
 use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -31,6 +32,17 @@ pub struct PartitionSpec {
     pub bytes_read: Arc<AtomicU64>,
     /// CPU time of the stream's readers so far, ns.
     pub cpu_nanos: Arc<AtomicU64>,
+    /// Where to begin; `None` at the beginning.
+    pub start: Option<Start>,
+}
+
+/// A place within a partition.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The file that the last record before it lies in.
+    pub place: FilePlace,
+    /// The next offset.
+    pub next: u64,
 }
 
 /// A decoded batch and the file it came from.
@@ -82,6 +94,7 @@ pub fn spawn(name: String, spec: PartitionSpec, stop: Arc<AtomicBool>) -> Result
 /// Reads until the end (`true`) or until told to stop (`false`).
 fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Result<bool> {
     let mut next = 0;
+    let mut start = spec.start.as_ref();
     let mut last: Option<Arc<str>> = None;
     let mut passed_over = Vec::new();
     loop {
@@ -90,14 +103,36 @@ fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Resu
             if last.as_ref().is_some_and(|last| file.name <= *last) {
                 continue;
             }
+            if start.is_some_and(|start| *file.name < *start.place.file) {
+                continue;
+            }
+            let mut skip = 0;
+            if let Some(Start { place, next: at }) = start.take() {
+                ensure!(
+                    *file.name == *place.file && file.size == place.size,
+                    "the input has changed: {} of {} bytes was read up to record {at}, now {} of {} \
+                     bytes lies there; restore the file, or start a new catalog",
+                    place.file,
+                    place.size,
+                    file.name,
+                    file.size
+                );
+                (next, skip) = (place.first.0, at - place.first.0);
+            }
             if spec.watch.is_some() && !settled(spec, &file)? {
                 break;
             }
-            match read_file(spec, &file, next, sender, stop)? {
+            match read_file(spec, &file, next, skip, sender, stop)? {
                 Some(after) => next = after,
                 None => return Ok(false),
             }
             last = Some(Arc::clone(&file.name));
+        }
+        if let Some(Start { place, .. }) = start {
+            bail!(
+                "the input has changed: {} is gone; restore it, or start a new catalog",
+                place.file
+            );
         }
         let Some(interval) = spec.watch else { return Ok(true) };
         warn_of_latecomers(spec, last.as_ref(), &mut passed_over)?;
@@ -143,18 +178,19 @@ fn warn_of_latecomers(
     Ok(())
 }
 
-/// Reads one file from its beginning; gives the ordinal after its last record.
+/// Reads one file but for its first records; gives the ordinal after its last record.
 fn read_file(
     spec: &PartitionSpec,
     file: &Found,
     first: u64,
+    skip: u64,
     sender: &Sender<Event>,
     stop: &AtomicBool,
 ) -> Result<Option<u64>> {
     let blob = Blob::open(&file.location, &spec.bytes_read)
         .with_context(|| format!("opening {}", file.name))?;
-    let mut reader = open(blob, &file.name, &spec.format, first, 0)?;
-    let mut next = first;
+    let mut reader = open(blob, &file.name, &spec.format, first, skip)?;
+    let mut next = first + skip;
     loop {
         let begin = ThreadTime::now();
         let batch = reader.next_batch()?;

@@ -74,8 +74,18 @@ impl Place {
 
     /// Writes a configuration of the three streams with a catalog of its own.
     pub(crate) fn configure(&self, name: &str, epoch_records: u64, workers: usize) -> PathBuf {
+        self.configure_as(name, epoch_records, workers, "30s")
+    }
+
+    /// The same, with a checkpoint at every epoch that may have one.
+    pub(crate) fn configure_checkpointing(&self, name: &str, epoch_records: u64) -> PathBuf {
+        self.configure_as(name, epoch_records, 2, "0s")
+    }
+
+    fn configure_as(&self, name: &str, epoch_records: u64, workers: usize, every: &str) -> PathBuf {
         let path = self.path(&format!("{name}.toml"));
         let text = JOB
+            .replace("${EVERY}", every)
             .replace("${NAME}", name)
             .replace("${EPOCH}", &epoch_records.to_string())
             .replace("${WORKERS}", &workers.to_string());
@@ -107,6 +117,7 @@ registry = "models-${NAME}"
 [run]
 workers = ${WORKERS}
 epoch_records = ${EPOCH}
+checkpoint_interval = "${EVERY}"
 fsync = false
 compression = "snappy"
 

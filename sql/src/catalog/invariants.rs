@@ -10,9 +10,11 @@ use std::collections::BTreeSet;
 
 use cloudops_operators::epoch::{Epoch, Offset};
 
-use super::record::{Commit, DataFile, Plan, Promote, Record, SourceCommit, SourcePlan, Takeover};
+use super::record::{
+    Commit, DataFile, Plan, Promote, Record, SourceCommit, SourcePlan, StateRef, Takeover,
+};
 use super::state::State;
-use super::store::data_file_epoch;
+use super::store::{data_file_epoch, state_file_epoch};
 
 /// Checks a record against the state that it would follow; the error is the broken rule.
 ///
@@ -103,7 +105,11 @@ fn check_commit(state: &State, commit: &Commit) -> Result<(), String> {
     })?;
     sources.iter().try_for_each(|source| check_source_commit(state, plan, &what, source))?;
     check_once(&what, commit.files.iter().map(|file| &file.path))?;
-    check_once(&what, commit.states.iter().map(|state| (&state.operator, state.shard)))?;
+    if let Some(checkpoint) = &commit.checkpoint {
+        check_once(&what, checkpoint.states.iter().map(|state| &state.path))?;
+        check_once(&what, checkpoint.streams.iter().map(|stream| &stream.source))?;
+        checkpoint.states.iter().try_for_each(|state| check_state(commit.epoch, &what, state))?;
+    }
     commit.files.iter().try_for_each(|file| check_file(commit.epoch, &what, file))
 }
 
@@ -155,6 +161,15 @@ fn check_file(epoch: Epoch, what: &str, file: &DataFile) -> Result<(), String> {
         )
     })?;
     require(file.rows > 0, || format!("{what} names {}, a file without rows", file.path))
+}
+
+/// The same of a file of state: it can be traced without the log, and no two epochs name one.
+fn check_state(epoch: Epoch, what: &str, state: &StateRef) -> Result<(), String> {
+    let of = state_file_epoch(&state.stream, &state.operator, &state.path);
+    require(of == Some(epoch), || {
+        let StateRef { stream, operator, path, .. } = state;
+        format!("{what} names {path}, which is no state of that epoch of {operator} in {stream}")
+    })
 }
 
 /// A stream that has no name could never be asked for.

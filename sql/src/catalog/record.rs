@@ -117,8 +117,9 @@ pub struct Commit {
     pub files: Vec<DataFile>,
     /// What became of the planned records; one entry for each entry of the plan.
     pub sources: Vec<SourceCommit>,
-    /// Snapshots that hold the state after this epoch, each replacing its operator's and shard's last.
-    pub states: Vec<StateRef>,
+    /// The state after this epoch, where it was written: a restart begins here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
     /// Wall clock when committed, µs since 1970; only the `epochs` table shows it.
     pub committed_at_us: i64,
 }
@@ -187,20 +188,77 @@ pub struct SourceCommit {
     pub pending: u64,
 }
 
-/// A snapshot of one operator's state on one shard.
+/// The whole state after an epoch. A restart takes it up and processes the plans after it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// What the operators hold.
+    pub states: Vec<StateRef>,
+    /// What the coordinator holds, by stream.
+    pub streams: Vec<StreamState>,
+}
+
+/// The state of one operator of one stream on one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateRef {
+    /// The stream.
+    pub stream: String,
     /// The operator's stable id.
     pub operator: String,
-    /// The virtual shard.
-    pub shard: u8,
-    /// The object, relative to the catalog's prefix.
+    /// The object, relative to the catalog's prefix; see [`state_path`](super::store::state_path).
     pub path: String,
     /// Length in bytes.
     pub bytes: u64,
     /// SHA-256 of the bytes, lowercase hexadecimal.
     pub sha256: String,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// How far a stream has come, as its coordinator knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamState {
+    /// The stream.
+    pub source: String,
+    /// Rows on time since the beginning.
+    pub admitted: u64,
+    /// The watermark that epochs have applied, µs since 1970.
+    pub applied_us: i64,
+    /// Numbers of the drift periods into which windows that are still open may fall; empty where
+    /// nothing waits for verdicts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_periods: Vec<i64>,
+    /// Its partitions, in order.
+    pub partitions: Vec<PartitionState>,
+}
+
+/// Where a partition's reader stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionState {
+    /// The next offset.
+    pub next: Offset,
+    /// Its own watermark, µs since 1970.
+    pub watermark_us: i64,
+    /// Whether its end has been planned.
+    pub ended: bool,
+    /// The file that the last record lies in; `None` before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FilePlace>,
+}
+
+/// A file, and where it lies in its partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilePlace {
+    /// The file, relative to the source's root.
+    pub file: String,
+    /// Its length in bytes when read.
+    pub size: u64,
+    /// Offset of its first record.
+    pub first: Offset,
 }
 
 /// A model version takes effect from an event time.

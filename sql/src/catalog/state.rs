@@ -11,7 +11,7 @@ use cloudops_operators::epoch::{Epoch, Offset, Partition};
 use cloudops_operators::score::Timeline;
 
 use super::invariants;
-use super::record::{Commit, DataFile, FileSpan, Plan, Promote, Record, StateRef, Takeover};
+use super::record::{Checkpoint, Commit, DataFile, FileSpan, Plan, Promote, Record, Takeover};
 
 /// What is true after a prefix of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +32,8 @@ pub struct State {
     pub tables: BTreeMap<String, Vec<Arc<DataFile>>>,
     /// How far each source partition is planned and committed.
     pub sources: BTreeMap<String, BTreeMap<Partition, SourceState>>,
-    /// The last snapshot of each operator on each shard.
-    pub states: BTreeMap<(String, u8), StateRef>,
+    /// The last epoch whose commit holds the state after it, and that state.
+    pub checkpoint: Option<(Epoch, Arc<Checkpoint>)>,
     /// Every promotion with its number in the log, ascending.
     pub promotions: Vec<(u64, Promote)>,
 }
@@ -78,7 +78,7 @@ impl Default for State {
             open_plans: VecDeque::new(),
             tables: BTreeMap::new(),
             sources: BTreeMap::new(),
-            states: BTreeMap::new(),
+            checkpoint: None,
             promotions: Vec::new(),
         }
     }
@@ -157,8 +157,8 @@ impl State {
         for file in commit.files {
             self.tables.entry(file.table.clone()).or_default().push(Arc::new(file));
         }
-        for state in commit.states {
-            self.states.insert((state.operator.clone(), state.shard), state);
+        if let Some(checkpoint) = commit.checkpoint {
+            self.checkpoint = Some((commit.epoch, Arc::new(checkpoint)));
         }
     }
 

@@ -276,14 +276,30 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The path of a result file: `data/<table>/<partition>/e<epoch>-w<group>-<number>.parquet`.
+/// Which of a run's workers made a file. Both numbers stand in its name: a run with other workers
+/// divides the same rows otherwise, and must not find its own files already there with other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maker {
+    /// The worker's index.
+    pub worker: u32,
+    /// Number of workers.
+    pub workers: u32,
+}
+
+impl std::fmt::Display for Maker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "w{}of{}", self.worker, self.workers)
+    }
+}
+
+/// The path of a result file: `data/<table>/<partition>/e<epoch>-w<worker>of<workers>-<n>.parquet`.
 ///
-/// A function of the plan alone, so that a plan run again makes the same names. `partition` is the
-/// folder chosen by the table, `group` the group of shards whose rows the file holds, `number`
-/// counts the files of one group in one partition and epoch.
+/// A function of the plan and the number of workers alone, so that a plan run again makes the same
+/// names. `partition` is the folder chosen by the table, `number` counts a worker's files of the
+/// epoch.
 #[must_use]
-pub fn data_path(table: &str, partition: &str, epoch: Epoch, group: u32, number: u32) -> String {
-    format!("data/{table}/{partition}/e{epoch}-w{group}-{number}.parquet")
+pub fn data_path(table: &str, partition: &str, epoch: Epoch, maker: Maker, number: u32) -> String {
+    format!("data/{table}/{partition}/e{epoch}-{maker}-{number}.parquet")
 }
 
 /// The epoch in the path of a table's file; `None` where the path is no such file's.
@@ -291,10 +307,30 @@ pub fn data_path(table: &str, partition: &str, epoch: Epoch, group: u32, number:
 pub fn data_file_epoch(table: &str, path: &str) -> Option<Epoch> {
     let within = path.strip_prefix("data/")?.strip_prefix(table)?.strip_prefix('/')?;
     let name = within.rsplit('/').next()?.strip_suffix(".parquet")?;
-    let (epoch, rest) = name.strip_prefix('e')?.split_once("-w")?;
-    let (group, number) = rest.split_once('-')?;
-    group.parse::<u32>().ok()?;
+    let (rest, number) = name.rsplit_once('-')?;
     number.parse::<u32>().ok()?;
+    epoch_of(rest)
+}
+
+/// The path of a file of state: `state/<stream>/<operator>/e<epoch>-w<worker>of<workers>.arrow`.
+#[must_use]
+pub fn state_path(stream: &str, operator: &str, epoch: Epoch, maker: Maker) -> String {
+    format!("state/{stream}/{operator}/e{epoch}-{maker}.arrow")
+}
+
+/// The epoch in the path of a file of state; `None` where the path is no such file's.
+#[must_use]
+pub fn state_file_epoch(stream: &str, operator: &str, path: &str) -> Option<Epoch> {
+    let within = path.strip_prefix("state/")?.strip_prefix(stream)?.strip_prefix('/')?;
+    let name = within.strip_prefix(operator)?.strip_prefix('/')?;
+    epoch_of(name.strip_suffix(".arrow")?)
+}
+
+/// The epoch of `e<epoch>-w<worker>of<workers>`.
+fn epoch_of(name: &str) -> Option<Epoch> {
+    let (epoch, maker) = name.strip_prefix('e')?.split_once("-w")?;
+    let (worker, workers) = maker.split_once("of")?;
+    (worker.parse::<u32>().ok()? < workers.parse::<u32>().ok()?).then_some(())?;
     Some(Epoch(epoch.parse().ok()?))
 }
 
@@ -331,12 +367,13 @@ mod tests {
 
     #[test]
     fn a_file_name_tells_its_epoch() {
-        let path = data_path("late", "p0", Epoch(12), 3, 4);
-        assert_eq!(path, "data/late/p0/e12-w3-4.parquet");
+        let maker = Maker { worker: 3, workers: 5 };
+        let path = data_path("late", "p0", Epoch(12), maker, 4);
+        assert_eq!(path, "data/late/p0/e12-w3of5-4.parquet");
         assert_eq!(data_file_epoch("late", &path), Some(Epoch(12)));
         assert_eq!(data_file_epoch("rejects", &path), None);
-        assert_eq!(data_file_epoch("late", "data/later/p0/e12-w3-4.parquet"), None);
-        assert_eq!(data_file_epoch("late", "data/late/p0/e-w3-4.parquet"), None);
+        assert_eq!(data_file_epoch("late", "data/later/p0/e12-w3of5-4.parquet"), None);
+        assert_eq!(data_file_epoch("late", "data/late/p0/e-w3of5-4.parquet"), None);
         assert_eq!(data_file_epoch("late", "data/late/p0/e1-w3.parquet"), None);
     }
 

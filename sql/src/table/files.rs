@@ -272,7 +272,7 @@ mod tests {
     fn file(rows: u64) -> Arc<DataFile> {
         Arc::new(DataFile {
             table: "late".into(),
-            path: "data/late/p/e0-w0-0.parquet".into(),
+            path: "data/late/p/e0-w0of1-0.parquet".into(),
             bytes: 1,
             sha256: String::new(),
             rows,

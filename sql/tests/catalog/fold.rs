@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
-use cloudops_sql::catalog::record::{Commit, Plan, Record, Takeover};
+use cloudops_sql::catalog::record::{Commit, Plan, Record, StateRef, Takeover};
 use cloudops_sql::catalog::{Catalog, State};
 use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
-use crate::records::{commit, file, plan, promote};
+use crate::records::{checkpoint, commit, file, plan, promote};
 
 #[tokio::test]
 async fn a_thousand_commits_reopened_equal_the_incremental_fold() {
@@ -43,7 +43,8 @@ async fn a_thousand_commits_reopened_equal_the_incremental_fold() {
     assert_eq!(state.next_seq, 1 + 1 + 1000 + 1000 + 10);
     assert_eq!(state.committed, Some(Epoch(999)));
     assert_eq!(state.files("sensor_scores").len(), 1000);
-    assert_eq!(state.states.len(), 256);
+    let (epoch, checkpoint) = state.checkpoint.as_ref().unwrap();
+    assert_eq!((*epoch, checkpoint.states.len()), (Epoch(998), 1));
     let source = state.source("sensor", Partition(0)).unwrap();
     assert_eq!(source.committed_to, source.planned_to);
     let read: u64 = again
@@ -161,7 +162,11 @@ fn commits_account_for_their_plan() {
     refused_commit(|c| c.files[0].table = "late".into(), "no file of that epoch");
     refused_commit(|c| c.files[0].rows = 0, "without rows");
     refused_commit(|c| c.files.push(c.files[0].clone()), "twice");
-    refused_commit(|c| c.states.push(c.states[0].clone()), "twice");
+    let state_of = |c: &mut Commit, change: fn(&mut Vec<StateRef>)| {
+        change(&mut c.checkpoint.get_or_insert_with(|| checkpoint(Epoch(1))).states);
+    };
+    refused_commit(|c| state_of(c, |states| states.push(states[0].clone())), "twice");
+    refused_commit(|c| state_of(c, |states| states[0].operator = "score".into()), "no state of");
 
     let mut state = state();
     let planned = state.open_plans[0].as_ref().clone();

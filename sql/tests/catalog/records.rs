@@ -6,10 +6,10 @@ use cloudops_operators::epoch::{Epoch, Offset, Partition};
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::State;
 use cloudops_sql::catalog::record::{
-    ColumnStats, Commit, DataFile, FileSpan, Plan, Promote, Record, SourceCommit, SourcePlan,
-    StateRef,
+    Checkpoint, ColumnStats, Commit, DataFile, FilePlace, FileSpan, PartitionState, Plan, Promote,
+    Record, SourceCommit, SourcePlan, StateRef, StreamState,
 };
-use cloudops_sql::catalog::store::{data_path, sha256};
+use cloudops_sql::catalog::store::{Maker, data_path, sha256, state_path};
 
 /// The plan of the next `rows` records, as a writer of `generation` with this view makes it.
 pub(crate) fn plan(state: &State, generation: u64, rows: u64) -> Plan {
@@ -59,22 +59,45 @@ pub(crate) fn commit(plan: &Plan, generation: u64) -> Commit {
             duplicates: 0,
             pending: 1,
         }],
-        states: vec![StateRef {
-            operator: "window".into(),
-            shard: (plan.epoch.0 % 256) as u8,
-            path: format!("state/window/{}/e{}.arrow", plan.epoch.0 % 256, plan.epoch),
-            bytes: 3,
-            sha256: sha256(b"abc"),
-        }],
+        checkpoint: plan.epoch.0.is_multiple_of(2).then(|| checkpoint(plan.epoch)),
         committed_at_us: 2,
     }
 }
+
+/// The state after an epoch.
+pub(crate) fn checkpoint(epoch: Epoch) -> Checkpoint {
+    Checkpoint {
+        states: vec![StateRef {
+            stream: "sensor".into(),
+            operator: "window".into(),
+            path: state_path("sensor", "window", epoch, ALONE),
+            bytes: 3,
+            sha256: sha256(b"abc"),
+            rows: 1,
+        }],
+        streams: vec![StreamState {
+            source: "sensor".into(),
+            admitted: 10,
+            applied_us: 7,
+            open_periods: vec![-1, 0],
+            partitions: vec![PartitionState {
+                next: Offset(12),
+                watermark_us: 8,
+                ended: false,
+                file: Some(FilePlace { file: "a.csv".into(), size: 100, first: Offset(3) }),
+            }],
+        }],
+    }
+}
+
+/// The only worker.
+const ALONE: Maker = Maker { worker: 0, workers: 1 };
 
 /// A file of one epoch.
 pub(crate) fn file(epoch: Epoch, rows: u64) -> DataFile {
     DataFile {
         table: "sensor_scores".into(),
-        path: data_path("sensor_scores", "p0", epoch, 0, 0),
+        path: data_path("sensor_scores", "p0", epoch, ALONE, 0),
         bytes: 1000,
         sha256: sha256(&epoch.0.to_le_bytes()),
         rows,
