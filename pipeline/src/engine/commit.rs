@@ -110,7 +110,14 @@ impl Engine<'_> {
                 checkpoint,
                 committed_at_us: self.options.clock.now_us(),
             };
+            let replaced: Vec<String> = match &self.catalog.state().checkpoint {
+                Some((_, last)) if commit.checkpoint.is_some() => {
+                    last.states.iter().map(|state| state.path.clone()).collect()
+                }
+                _ => Vec::new(),
+            };
             self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
+            self.runtime.block_on(self.catalog.collect(replaced))?;
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }

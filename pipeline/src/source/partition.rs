@@ -108,13 +108,13 @@ fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Resu
             }
             let mut skip = 0;
             if let Some(Start { place, next: at }) = start.take() {
+                ensure!(*file.name == *place.file, gone(place));
                 ensure!(
-                    *file.name == *place.file && file.size == place.size,
-                    "the input has changed: {} of {} bytes was read up to record {at}, now {} of {} \
-                     bytes lies there; restore the file, or start a new catalog",
+                    file.size == place.size,
+                    "the input has changed: {} had {} bytes and has {} now; restore it, or start a new \
+                     catalog",
                     place.file,
                     place.size,
-                    file.name,
                     file.size
                 );
                 (next, skip) = (place.first.0, at - place.first.0);
@@ -129,10 +129,7 @@ fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Resu
             last = Some(Arc::clone(&file.name));
         }
         if let Some(Start { place, .. }) = start {
-            bail!(
-                "the input has changed: {} is gone; restore it, or start a new catalog",
-                place.file
-            );
+            bail!(gone(place));
         }
         let Some(interval) = spec.watch else { return Ok(true) };
         warn_of_latecomers(spec, last.as_ref(), &mut passed_over)?;
@@ -146,6 +143,11 @@ fn read(spec: &PartitionSpec, sender: &Sender<Event>, stop: &AtomicBool) -> Resu
             waited += nap;
         }
     }
+}
+
+/// What to say of a file that was read before and is not there.
+fn gone(place: &FilePlace) -> String {
+    format!("the input has changed: {} is gone; restore it, or start a new catalog", place.file)
 }
 
 /// Whether a file of a growing directory has stopped growing between two looks.

@@ -90,7 +90,7 @@ impl History {
                             commit.epoch
                         ))),
                     },
-                    Record::Takeover(_) | Record::Promote(_) => Ok(None),
+                    Record::Takeover(_) | Record::Promote(_) | Record::Gc(_) => Ok(None),
                 })
             })
             .boxed()

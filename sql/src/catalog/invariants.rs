@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use cloudops_operators::epoch::{Epoch, Offset};
 
 use super::record::{
-    Commit, DataFile, Plan, Promote, Record, SourceCommit, SourcePlan, StateRef, Takeover,
+    Commit, DataFile, Gc, Plan, Promote, Record, SourceCommit, SourcePlan, StateRef, Takeover,
 };
 use super::state::State;
 use super::store::{data_file_epoch, state_file_epoch};
@@ -26,6 +26,7 @@ pub fn check(state: &State, record: &Record) -> Result<(), String> {
         Record::Plan(plan) => check_plan(state, plan),
         Record::Commit(commit) => check_commit(state, commit),
         Record::Promote(promote) => check_promote(promote),
+        Record::Gc(gc) => check_gc(state, gc),
     }
 }
 
@@ -176,6 +177,20 @@ fn check_state(epoch: Epoch, what: &str, state: &StateRef) -> Result<(), String>
 fn check_promote(promote: &Promote) -> Result<(), String> {
     require(!promote.stream.is_empty() && !promote.model.name.is_empty(), || {
         format!("promotion of {} without a stream or a name", promote.model)
+    })
+}
+
+/// A file that the last checkpoint names is needed by the next restart. Only state is collected.
+fn check_gc(state: &State, gc: &Gc) -> Result<(), String> {
+    check_generation(state, "gc", gc.generation)?;
+    let needed: BTreeSet<&str> = match &state.checkpoint {
+        Some((_, checkpoint)) => checkpoint.states.iter().map(|s| s.path.as_str()).collect(),
+        None => BTreeSet::new(),
+    };
+    gc.paths.iter().try_for_each(|path| {
+        require(path.starts_with("state/") && !needed.contains(path.as_str()), || {
+            format!("gc names {path}, which is needed")
+        })
     })
 }
 

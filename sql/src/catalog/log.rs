@@ -20,7 +20,7 @@ use object_store::path::Path;
 
 use super::history::History;
 use super::invariants;
-use super::record::{self, Plan, Record, Takeover};
+use super::record::{self, Gc, Plan, Record, Takeover};
 use super::state::State;
 use super::store::{self, Created, Store, StoreOptions, Stored};
 use crate::{Error, Result};
@@ -178,6 +178,7 @@ impl Catalog {
                 Ok(Some(_)) => {
                     self.generation = Some(generation);
                     tracing::info!(generation, build, workers, "took over");
+                    self.delete_collected().await;
                     return Ok(generation);
                 }
                 Ok(None) => {}
@@ -217,6 +218,27 @@ impl Catalog {
             self.allow(&record)?;
             if let Some(seq) = self.attempt(record.clone()).await? {
                 return Ok(seq);
+            }
+        }
+    }
+
+    /// Deletes files that nothing refers to: first says so in the log, so that the next writer ends
+    /// what this one may not.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`Error::Bug`] when one of them is needed.
+    pub async fn collect(&mut self, paths: Vec<String>) -> Result<()> {
+        let Some(generation) = self.generation.filter(|_| !paths.is_empty()) else { return Ok(()) };
+        self.append(Record::Gc(Gc { generation, paths })).await?;
+        self.delete_collected().await;
+        Ok(())
+    }
+
+    /// Deletes what the last `Gc` names. What cannot be deleted now takes room and does no harm.
+    async fn delete_collected(&self) {
+        for path in &self.state.collected {
+            if let Err(error) = self.store.delete(path).await {
+                tracing::warn!(path, %error, "not deleted");
             }
         }
     }

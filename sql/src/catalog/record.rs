@@ -35,6 +35,8 @@ pub enum Record {
     Commit(Commit),
     /// A model version takes effect from an event time.
     Promote(Promote),
+    /// Files that nothing refers to any more are about to be deleted.
+    Gc(Gc),
 }
 
 /// A writer begins; every earlier one is fenced.
@@ -261,6 +263,18 @@ pub struct FilePlace {
     pub first: Offset,
 }
 
+/// Files that nothing refers to any more are about to be deleted.
+///
+/// Nothing is deleted that no such record names: what a listing shows may be another writer's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gc {
+    /// The generation that deletes.
+    pub generation: u64,
+    /// The objects, relative to the catalog's prefix.
+    pub paths: Vec<String>,
+}
+
 /// A model version takes effect from an event time.
 ///
 /// Its place in the log decides which plans know of it: those after it.
@@ -288,6 +302,7 @@ impl Record {
             Self::Plan(_) => "plan",
             Self::Commit(_) => "commit",
             Self::Promote(_) => "promote",
+            Self::Gc(_) => "gc",
         }
     }
 
@@ -298,6 +313,7 @@ impl Record {
             Self::Takeover(takeover) => Some(takeover.generation),
             Self::Plan(plan) => Some(plan.generation),
             Self::Commit(commit) => Some(commit.generation),
+            Self::Gc(gc) => Some(gc.generation),
             Self::Promote(_) => None,
         }
     }
@@ -370,6 +386,7 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         "plan" => Record::Plan(serde_json::from_str(body).map_err(corrupt)?),
         "commit" => Record::Commit(serde_json::from_str(body).map_err(corrupt)?),
         "promote" => Record::Promote(serde_json::from_str(body).map_err(corrupt)?),
+        "gc" => Record::Gc(serde_json::from_str(body).map_err(corrupt)?),
         kind => return Err(newer(format!("record kind {kind:?}"))),
     };
     Ok((record, read.nonce))

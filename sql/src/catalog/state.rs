@@ -34,6 +34,8 @@ pub struct State {
     pub sources: BTreeMap<String, BTreeMap<Partition, SourceState>>,
     /// The last epoch whose commit holds the state after it, and that state.
     pub checkpoint: Option<(Epoch, Arc<Checkpoint>)>,
+    /// What the last `Gc` named: deleted, unless its writer was stopped before.
+    pub collected: Vec<String>,
     /// Every promotion with its number in the log, ascending.
     pub promotions: Vec<(u64, Promote)>,
 }
@@ -79,6 +81,7 @@ impl Default for State {
             tables: BTreeMap::new(),
             sources: BTreeMap::new(),
             checkpoint: None,
+            collected: Vec::new(),
             promotions: Vec::new(),
         }
     }
@@ -127,6 +130,7 @@ impl State {
             Record::Plan(plan) => self.plan(plan),
             Record::Commit(commit) => self.commit(commit),
             Record::Promote(promote) => self.promotions.push((self.next_seq, promote)),
+            Record::Gc(gc) => self.collected = gc.paths,
         }
         self.next_seq += 1;
         Ok(())

@@ -238,6 +238,18 @@ impl Store {
         }
     }
 
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] or [`Error::Configuration`] when the store fails; calling again is safe.
+    pub(super) async fn delete(&self, path: &str) -> Result<()> {
+        let location = self.location(path)?;
+        match self.objects.delete(&location).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::store(format!("deleting {location}"), error)),
+        }
+    }
+
     /// Creates an object, or finds out what is there instead.
     ///
     /// A failed put may have been applied. It is put once more, since only the store can tell, and

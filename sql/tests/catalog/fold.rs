@@ -189,3 +189,36 @@ fn the_later_promotion_from_the_same_time_holds() {
     assert!(state.timeline("audit").entries().is_empty());
     assert_eq!(state.promotions.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
 }
+
+#[tokio::test]
+async fn only_state_that_nothing_needs_is_deleted() {
+    let objects = Arc::new(InMemory::new());
+    let mut writer = Catalog::open_at(Arc::clone(&objects) as _, Path::from("c")).await.unwrap();
+    writer.take_over("test", "config", 1).await.unwrap();
+    let path = |epoch| checkpoint(Epoch(epoch)).states[0].path.clone();
+    for epoch in 0..3 {
+        writer.put_file(&path(epoch), bytes::Bytes::from_static(b"abc")).await.unwrap();
+        let plan = plan(writer.state(), 1, 10);
+        writer.append(Record::Plan(plan.clone())).await.unwrap();
+        writer.append(Record::Commit(commit(&plan, 1))).await.unwrap();
+    }
+    // Epochs 0 and 2 are checkpoints; the last one is needed, and data is never collected.
+    for needed in [path(2), "data/late/p0/e0-w0of1-0.parquet".to_owned()] {
+        let error = writer.collect(vec![needed]).await.unwrap_err();
+        assert!(error.to_string().contains("which is needed"), "{error}");
+    }
+    writer.collect(vec![path(0)]).await.unwrap();
+    assert_eq!(writer.store().get(&path(0)).await.unwrap(), None);
+    assert!(writer.store().get(&path(2)).await.unwrap().is_some());
+
+    // A writer that was stopped between the record and the deletion: the next one deletes.
+    writer.put_file(&path(0), bytes::Bytes::from_static(b"abc")).await.unwrap();
+    let mut next = Catalog::open_at(objects, Path::from("c")).await.unwrap();
+    next.take_over("test", "config", 1).await.unwrap();
+    assert_eq!(next.store().get(&path(0)).await.unwrap(), None);
+    let error = writer.collect(vec![path(1)]).await.unwrap_err();
+    assert!(
+        matches!(error, cloudops_sql::Error::Fenced { .. }),
+        "a zombie deletes nothing: {error}"
+    );
+}
