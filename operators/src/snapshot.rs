@@ -26,6 +26,19 @@ pub trait Snapshot {
     /// Only where Arrow refuses to build the batch, which is a bug.
     fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>>;
 
+    /// The state of every shard that holds any, ascending: what asking for one after the other gives,
+    /// for operators that can tell in one pass.
+    ///
+    /// # Errors
+    /// As [`Snapshot::snapshot`].
+    fn snapshots(&self) -> Result<Vec<(Shard, RecordBatch)>> {
+        let each = (0..=u8::MAX).map(|shard| {
+            let shard = Shard(shard);
+            Ok(self.snapshot(shard)?.map(|state| (shard, state)))
+        });
+        each.filter_map(Result::transpose).collect()
+    }
+
     /// Takes up what [`Snapshot::snapshot`] gave; called before any input.
     ///
     /// # Errors
@@ -43,8 +56,7 @@ const SHARD: &str = "shard";
 /// As [`Snapshot::snapshot`].
 pub fn snapshot(operator: &dyn Snapshot) -> Result<Option<RecordBatch>> {
     let mut parts = Vec::new();
-    for shard in 0..=u8::MAX {
-        let Some(state) = operator.snapshot(Shard(shard))? else { continue };
+    for (Shard(shard), state) in operator.snapshots()? {
         let mut fields = vec![Arc::new(Field::new(SHARD, DataType::UInt8, false))];
         fields.extend(state.schema().fields().iter().cloned());
         let schema = Schema::new_with_metadata(fields, state.schema().metadata().clone());

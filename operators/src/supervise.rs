@@ -63,8 +63,8 @@ impl Supervisor {
         })
     }
 
-    /// Runs a step that cannot fail.
-    pub(crate) fn count<R>(&self, operator: &str, step: impl FnOnce() -> R) -> R {
+    /// Runs a step that is no operator's, and counts its CPU time.
+    pub fn count<R>(&self, operator: &str, step: impl FnOnce() -> R) -> R {
         let begin = ThreadTime::now();
         let result = step();
         let spent = begin.elapsed();

@@ -150,6 +150,12 @@ fn restart(spec: WindowSpec, old: &[Window<f32>], count: usize) -> Vec<Window<f3
         }
         assert_eq!(owner.snapshot(shard).unwrap(), state);
     }
+    for window in old {
+        let one_by_one = (0..=u8::MAX)
+            .map(Shard)
+            .filter_map(|shard| window.snapshot(shard).unwrap().map(|state| (shard, state)));
+        assert!(window.snapshots().unwrap().into_iter().eq(one_by_one), "all shards in one pass");
+    }
     let pending = |windows: &[Window<f32>]| windows.iter().map(Window::pending_rows).sum::<u64>();
     assert_eq!(pending(&new), pending(old));
     new

@@ -119,8 +119,10 @@ impl Path {
         let restored = &blueprint.restored[stream];
         let stream = Arc::clone(&job.streams[stream]);
         let kernels = Kernels::new(&stream)?;
-        checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
-            shard.worker(workers) == worker
+        supervisor.count("restore", || {
+            checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
+                shard.worker(workers) == worker
+            })
         })?;
         Ok(Self {
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
@@ -148,7 +150,8 @@ impl Path {
     /// # Errors
     /// When Arrow refuses to write it, which is a bug.
     pub fn states(&self) -> Result<Vec<EncodedState>> {
-        checkpoint::encode(&self.stream.name, &self.kernels.stateful())
+        self.supervisor
+            .count("checkpoint", || checkpoint::encode(&self.stream.name, &self.kernels.stateful()))
     }
 
     /// Each row to the worker that owns its entity.

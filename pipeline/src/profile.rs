@@ -30,7 +30,7 @@ pub struct Step {
     /// The stream; absent for what all share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
-    /// `read` and `plan` stand before the operators, `commit` (retraining with it) after them; `write TABLE` encodes a
+    /// `restore` and `checkpoint` take up and write down state; `read` and `plan` stand before the operators, `commit` (retraining with it) after them; `write TABLE` encodes a
     /// table's rows. `other` is what no step accounts for: starting, passing batches on, waiting.
     pub step: String,
     /// CPU time.
@@ -47,6 +47,7 @@ pub(crate) struct Meter {
     /// By stream, what its readers have spent, ns.
     readers: Vec<(String, Arc<AtomicU64>)>,
     operators: BTreeMap<String, Busy>,
+    restore: Duration,
     plan: Duration,
     commit: Duration,
 }
@@ -59,6 +60,7 @@ impl Meter {
             cpu: ProcessTime::now(),
             readers: streams.into_iter().map(|stream| (stream, Arc::default())).collect(),
             operators: BTreeMap::new(),
+            restore: Duration::ZERO,
             plan: Duration::ZERO,
             commit: Duration::ZERO,
         }
@@ -75,6 +77,11 @@ impl Meter {
         for (operator, &spent) in busy {
             *sums.entry(operator.clone()).or_default() += spent;
         }
+    }
+
+    /// Adds what reading a checkpoint has cost since `begin`.
+    pub(crate) fn restored(&mut self, begin: ThreadTime) {
+        self.restore += begin.elapsed();
     }
 
     /// Adds what cutting and judging records has cost since `begin`.
@@ -108,6 +115,7 @@ impl Meter {
                 add(Some(stream), operator, spent.as_secs_f64());
             }
         }
+        add(None, "restore", self.restore.as_secs_f64());
         add(None, "plan", self.plan.as_secs_f64());
         add(None, "commit", self.commit.as_secs_f64());
         let counted: f64 = steps.iter().map(|step: &Step| step.cpu_seconds).sum();
@@ -125,7 +133,8 @@ impl Meter {
 
 /// An operator's place on the data path; those not named here stand before what is written.
 fn place(operator: &str) -> usize {
-    const PATH: [&str; 9] = [
+    const PATH: [&str; 10] = [
+        "restore",
         "route",
         "window",
         "daily",
@@ -209,6 +218,7 @@ mod tests {
                 "observe drift",
                 "write alerts",
                 "read",
+                "restore",
                 "plan",
                 "commit",
                 "other"

@@ -105,6 +105,13 @@ impl Snapshot for EitherWindow {
         }
     }
 
+    fn snapshots(&self) -> Result<Vec<(Shard, RecordBatch)>> {
+        match self {
+            Self::Sensor(window) => window.snapshots(),
+            Self::Audit(window) => window.snapshots(),
+        }
+    }
+
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
         match self {
             Self::Sensor(window) => window.restore(shard, state),

@@ -17,7 +17,7 @@ use arrow::datatypes::{ArrowPrimitiveType, Field, Int64Type, Schema, UInt32Type,
 
 use super::rows::Key;
 use super::{Entity, Lane, NEVER, Window};
-use crate::key::Shard;
+use crate::key::{SHARDS, Shard};
 use crate::schema::{ENTITY_ID, column, mismatch, texts};
 use crate::snapshot::Snapshot;
 use crate::watermark::Watermark;
@@ -33,19 +33,10 @@ impl<L: Lane> Window<L> {
     }
 }
 
-impl<L: Lane> Snapshot for Window<L> {
-    fn operator(&self) -> &'static str {
-        OPERATOR
-    }
-
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
-        let of_shard = |entity: &&Entity<L>| Shard::of_hash(entity.hash) == shard;
-        let mut entities: Vec<_> = self.entities.iter().filter(of_shard).collect();
-        if entities.is_empty() {
-            return Ok(None);
-        }
+impl<L: Lane> Window<L> {
+    /// The state of some entities, by name.
+    fn state_of(&self, mut entities: Vec<&Entity<L>>) -> Result<RecordBatch> {
         entities.sort_unstable_by_key(|entity| &entity.name);
-
         let (mut keys, mut lanes) = (Vec::new(), Vec::new());
         let (mut counts, mut settled) = (Vec::new(), Vec::new());
         for entity in &entities {
@@ -84,7 +75,28 @@ impl<L: Lane> Snapshot for Window<L> {
         let metadata = HashMap::from([(FORMAT.to_owned(), self.format())]);
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let columns = columns.into_iter().map(|(_, array)| array).collect();
-        Ok(Some(RecordBatch::try_new(schema, columns)?))
+        Ok(RecordBatch::try_new(schema, columns)?)
+    }
+}
+
+impl<L: Lane> Snapshot for Window<L> {
+    fn operator(&self) -> &'static str {
+        OPERATOR
+    }
+
+    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+        let of_shard = |entity: &&Entity<L>| Shard::of_hash(entity.hash) == shard;
+        let entities: Vec<_> = self.entities.iter().filter(of_shard).collect();
+        if entities.is_empty() { Ok(None) } else { self.state_of(entities).map(Some) }
+    }
+
+    fn snapshots(&self) -> Result<Vec<(Shard, RecordBatch)>> {
+        let mut shards: Vec<Vec<&Entity<L>>> = vec![Vec::new(); SHARDS];
+        for entity in &self.entities {
+            shards[usize::from(Shard::of_hash(entity.hash).0)].push(entity);
+        }
+        let held = (0..=u8::MAX).zip(shards).filter(|(_, entities)| !entities.is_empty());
+        held.map(|(shard, entities)| Ok((Shard(shard), self.state_of(entities)?))).collect()
     }
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Runs of the binary, and what each says of itself.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cloudops_models::scorer::{OrtScorer, ScorerOptions, Tile};
@@ -96,7 +97,12 @@ impl Job {
             &self.model,
             output.path(),
         )?;
-        let told: Value = serde_json::from_slice(&told)?;
+        Self::told(&told)
+    }
+
+    /// What a run's summary says.
+    fn told(told: &[u8]) -> Result<Run> {
+        let told: Value = serde_json::from_slice(told)?;
         let profile = &told["profile"];
         let number = |value: &Value| value.as_f64().context("the summary lacks a number");
         let mut steps = Vec::new();
@@ -113,6 +119,78 @@ impl Job {
             steps,
         })
     }
+
+    /// Runs the job with a checkpoint at every epoch of so many rows. Gives the CPU seconds that a
+    /// checkpoint took to write.
+    pub(crate) fn run_checkpointing(&self, input: &Path, epoch: u64) -> Result<f64> {
+        let config = self.checkpointing(epoch)?;
+        let output = tempfile::tempdir_in(&self.work)?;
+        let told = cloudops(
+            &[],
+            &["backfill", "--json", "--workers", "2", "--config"],
+            &config,
+            input,
+            &self.model,
+            output.path(),
+        )?;
+        let written = checkpoints(&output.path().join("results/log"))?;
+        let written = written.iter().filter(|&&bytes| bytes > 0).count();
+        Ok(Self::told(&told)?.seconds_of(&["checkpoint"]) / written as f64)
+    }
+
+    fn checkpointing(&self, epoch: u64) -> Result<PathBuf> {
+        let run = format!("[run]\nepoch_records = {epoch}\ncheckpoint_interval = \"0s\"");
+        let config = self.work.join("checkpointing.toml");
+        std::fs::write(&config, JOB.replace("[run]", &run))?;
+        Ok(config)
+    }
+
+    /// The same, but killed once three epochs are checkpoints, and run to its end with one worker
+    /// more. Gives the bytes of state that the second run began with.
+    pub(crate) fn run_killed(&self, input: &Path, epoch: u64) -> Result<(u64, Run)> {
+        let config = self.checkpointing(epoch)?;
+        let output = tempfile::tempdir_in(&self.work)?;
+        let log = output.path().join("results/log");
+        let mut first = Command::new(env!("CARGO_BIN_EXE_cloudops"))
+            .args(["backfill", "--workers", "2", "--config"])
+            .arg(&config)
+            .envs([("INPUT", input), ("MODEL", &self.model), ("OUTPUT", output.path())])
+            .stdout(Stdio::null())
+            .spawn()?;
+        while checkpoints(&log)?.len() < 3 {
+            ensure!(first.try_wait()?.is_none(), "the run ended before it could be killed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        first.kill()?;
+        first.wait()?;
+        let bytes = checkpoints(&log)?.last().copied().unwrap_or(0);
+        let told = cloudops(
+            &[],
+            &["backfill", "--json", "--workers", "3", "--config"],
+            &config,
+            input,
+            &self.model,
+            output.path(),
+        )?;
+        Ok((bytes, Self::told(&told)?))
+    }
+}
+
+/// The bytes of state of each commit that holds any, in the order of the log.
+fn checkpoints(log: &Path) -> Result<Vec<u64>> {
+    let Ok(entries) = std::fs::read_dir(log) else { return Ok(Vec::new()) };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        // A record that is being written is no record yet.
+        let Ok(bytes) = std::fs::read(path) else { continue };
+        let Ok(record) = serde_json::from_slice::<Value>(&bytes) else { continue };
+        if let Some(states) = record["body"]["checkpoint"]["states"].as_array() {
+            found.push(states.iter().filter_map(|state| state["bytes"].as_u64()).sum());
+        }
+    }
+    Ok(found)
 }
 
 /// CPU seconds that ONNX Runtime alone takes for a window, called plainly in batches of 2,048.

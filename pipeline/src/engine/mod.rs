@@ -157,7 +157,7 @@ impl<'a> Engine<'a> {
         runtime: &'a Runtime,
         stop_readers: &Arc<AtomicBool>,
     ) -> Result<Self> {
-        let meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
+        let mut meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
         let mut catalog = runtime.block_on(open_catalog(job))?;
         let generation = runtime.block_on(catalog.take_over(
             concat!("cloudops ", env!("CARGO_PKG_VERSION")),
@@ -167,6 +167,7 @@ impl<'a> Engine<'a> {
         models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
         let checkpoint = catalog.state().checkpoint.clone();
         let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
+        let begin = ThreadTime::now();
         let restored = match &checkpoint {
             Some((epoch, checkpoint)) => {
                 tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
@@ -174,6 +175,7 @@ impl<'a> Engine<'a> {
             }
             None => names.iter().map(|_| States::new()).collect(),
         };
+        meter.restored(begin);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());
