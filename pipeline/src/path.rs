@@ -119,11 +119,13 @@ impl Path {
         let restored = &blueprint.restored[stream];
         let stream = Arc::clone(&job.streams[stream]);
         let kernels = Kernels::new(&stream)?;
-        supervisor.count("restore", || {
-            checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
-                shard.worker(workers) == worker
-            })
-        })?;
+        if !restored.is_empty() {
+            supervisor.count("restore", || {
+                checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
+                    shard.worker(workers) == worker
+                })
+            })?;
+        }
         Ok(Self {
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
             tally: Tally::default(),

@@ -115,7 +115,9 @@ impl Meter {
                 add(Some(stream), operator, spent.as_secs_f64());
             }
         }
-        add(None, "restore", self.restore.as_secs_f64());
+        if !self.restore.is_zero() {
+            add(None, "restore", self.restore.as_secs_f64());
+        }
         add(None, "plan", self.plan.as_secs_f64());
         add(None, "commit", self.commit.as_secs_f64());
         let counted: f64 = steps.iter().map(|step: &Step| step.cpu_seconds).sum();
@@ -218,7 +220,6 @@ mod tests {
                 "observe drift",
                 "write alerts",
                 "read",
-                "restore",
                 "plan",
                 "commit",
                 "other"

@@ -167,15 +167,17 @@ impl<'a> Engine<'a> {
         models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
         let checkpoint = catalog.state().checkpoint.clone();
         let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
-        let begin = ThreadTime::now();
         let restored = match &checkpoint {
             Some((epoch, checkpoint)) => {
                 tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
-                runtime.block_on(checkpoint::load(catalog.store(), checkpoint, &names))?
+                let begin = ThreadTime::now();
+                let load = checkpoint::load(catalog.store(), checkpoint, &names);
+                let restored = runtime.block_on(load)?;
+                meter.restored(begin);
+                restored
             }
             None => names.iter().map(|_| States::new()).collect(),
         };
-        meter.restored(begin);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());
