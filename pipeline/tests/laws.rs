@@ -128,6 +128,35 @@ fn a_run_that_is_stopped_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_zombie_commits_nothing() {
+    let place = Place::simulated(13);
+    place.run(&place.configure("whole", 20, 2));
+    let config = place.configure_checkpointing("taken", 20);
+    cloudops(&["train", "--config", text(&config)]);
+    let log = place.path("results-taken/log");
+    let arguments = ["backfill", "--config", text(&config)];
+    let signal = |name: &str, id: u32| {
+        let sent = Command::new("kill").args([name, &id.to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    let first = command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+    while count(&log, "\"kind\":\"commit\"") < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal("-STOP", first.id());
+    backfill(&config);
+    let taken = place.tables("taken");
+    assert_same(&place.tables("whole"), &taken, "taken over");
+    let records = sorted(&log);
+    signal("-CONT", first.id());
+    let first = first.wait_with_output().unwrap();
+    let error = String::from_utf8(first.stderr).unwrap();
+    assert!(first.status.success() || error.contains("fenced"), "{error}");
+    assert_eq!(sorted(&log), records, "it appends nothing more");
+    assert_same(&taken, &place.tables("taken"), "after the zombie has woken");
+}
+
+#[test]
 fn a_checkpoint_that_is_not_what_was_written_is_refused_by_name() {
     let place = Place::simulated(11);
     let config = place.configure_checkpointing("refused", 100);
