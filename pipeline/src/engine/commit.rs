@@ -111,8 +111,8 @@ impl Engine<'_> {
                 committed_at_us: self.options.clock.now_us(),
             };
             let replaced: Vec<String> = match &self.catalog.state().checkpoint {
-                Some((_, last)) if commit.checkpoint.is_some() => {
-                    last.states.iter().map(|state| state.path.clone()).collect()
+                Some(last) if commit.checkpoint.is_some() => {
+                    last.checkpoint.states.iter().map(|state| state.path.clone()).collect()
                 }
                 _ => Vec::new(),
             };

@@ -24,6 +24,7 @@ use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Plan, Record, StreamState};
+use cloudops_sql::catalog::state::CheckpointAt;
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
 use cpu_time::ThreadTime;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -167,8 +168,8 @@ impl<'a> Engine<'a> {
         models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
         let checkpoint = catalog.state().checkpoint.clone();
         let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
-        let restored = match &checkpoint {
-            Some((epoch, checkpoint)) => {
+        let restored = match checkpoint.as_deref() {
+            Some(CheckpointAt { epoch, checkpoint, .. }) => {
                 tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
                 let begin = ThreadTime::now();
                 let load = checkpoint::load(catalog.store(), checkpoint, &names);
@@ -183,8 +184,8 @@ impl<'a> Engine<'a> {
         let mut accounts = Vec::with_capacity(job.streams.len());
         let mut bytes = Some(0);
         for (s, stream) in job.streams.iter().enumerate() {
-            let state = checkpoint.as_ref().and_then(|(_, checkpoint)| {
-                checkpoint.streams.iter().find(|state| state.source == stream.name)
+            let state = checkpoint.as_ref().and_then(|at| {
+                at.checkpoint.streams.iter().find(|state| state.source == stream.name)
             });
             let mut cursors = Vec::new();
             for (i, path) in stream.paths.iter().enumerate() {
@@ -287,12 +288,8 @@ impl<'a> Engine<'a> {
     /// Passes through the log's plans since the last checkpoint again: rebuilds state, and adopts what
     /// was not committed.
     fn replay(&mut self) -> Result<()> {
-        let from = self.catalog.state().checkpoint.as_ref().map(|(epoch, _)| *epoch);
-        let mut plans = self.catalog.plans();
+        let mut plans = self.catalog.plans_to_replay();
         while let Some(plan) = self.runtime.block_on(plans.try_next())? {
-            if from.is_some_and(|from| plan.epoch <= from) {
-                continue;
-            }
             while self.in_flight.len() >= self.job.epochs_in_flight || self.waiting() {
                 self.settle(Duration::from_millis(20))?;
             }

@@ -45,21 +45,26 @@ impl History {
     /// store fails.
     #[must_use]
     pub fn records(&self) -> BoxStream<'static, Result<(u64, Record)>> {
+        self.records_from(1)
+    }
+
+    /// The same from a number on.
+    fn records_from(&self, first: u64) -> BoxStream<'static, Result<(u64, Record)>> {
         let store = self.store.clone();
-        futures_util::stream::iter(1..self.end)
+        futures_util::stream::iter(first..self.end)
             .map(move |seq| read(store.clone(), seq))
             .buffered(READ_AHEAD)
             .map_ok(|(seq, record, _)| (seq, record))
             .boxed()
     }
 
-    /// Every plan, ascending by epoch, committed or not.
+    /// Every plan behind a number, ascending by epoch, committed or not.
     ///
     /// # Errors
     /// As [`records`](Self::records).
     #[must_use]
-    pub fn plans(&self) -> BoxStream<'static, Result<Plan>> {
-        self.records()
+    pub fn plans_after(&self, number: u64) -> BoxStream<'static, Result<Plan>> {
+        self.records_from(number + 1)
             .try_filter_map(|(_, record)| {
                 ready(Ok(match record {
                     Record::Plan(plan) => Some(plan),

@@ -184,7 +184,7 @@ fn check_promote(promote: &Promote) -> Result<(), String> {
 fn check_gc(state: &State, gc: &Gc) -> Result<(), String> {
     check_generation(state, "gc", gc.generation)?;
     let needed: BTreeSet<&str> = match &state.checkpoint {
-        Some((_, checkpoint)) => checkpoint.states.iter().map(|s| s.path.as_str()).collect(),
+        Some(at) => at.checkpoint.states.iter().map(|state| state.path.as_str()).collect(),
         None => BTreeSet::new(),
     };
     gc.paths.iter().try_for_each(|path| {

@@ -120,9 +120,9 @@ impl Catalog {
         History::new(self.store.clone(), self.state.next_seq)
     }
 
-    /// Every plan so far, in order, read again from the log.
-    pub fn plans(&self) -> BoxStream<'static, Result<Plan>> {
-        self.history().plans()
+    /// Every plan after the last checkpoint, or since the beginning, in order, read again from the log.
+    pub fn plans_to_replay(&self) -> BoxStream<'static, Result<Plan>> {
+        self.history().plans_after(self.state.checkpoint.as_ref().map_or(0, |at| at.plan_number))
     }
 
     /// Stores a file once, see [`Store::put_file`].

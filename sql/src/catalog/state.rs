@@ -32,12 +32,25 @@ pub struct State {
     pub tables: BTreeMap<String, Vec<Arc<DataFile>>>,
     /// How far each source partition is planned and committed.
     pub sources: BTreeMap<String, BTreeMap<Partition, SourceState>>,
-    /// The last epoch whose commit holds the state after it, and that state.
-    pub checkpoint: Option<(Epoch, Arc<Checkpoint>)>,
+    /// The last state written down with a commit.
+    pub checkpoint: Option<Arc<CheckpointAt>>,
+    /// The numbers in the log of the open plans.
+    open_numbers: VecDeque<u64>,
     /// What the last `Gc` named: deleted, unless its writer was stopped before.
     pub collected: Vec<String>,
     /// Every promotion with its number in the log, ascending.
     pub promotions: Vec<(u64, Promote)>,
+}
+
+/// A checkpoint and its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointAt {
+    /// The epoch whose commit holds it.
+    pub epoch: Epoch,
+    /// The number in the log of that epoch's plan: every plan to replay comes after it.
+    pub plan_number: u64,
+    /// The state.
+    pub checkpoint: Checkpoint,
 }
 
 /// How far a source partition is planned and committed.
@@ -81,6 +94,7 @@ impl Default for State {
             tables: BTreeMap::new(),
             sources: BTreeMap::new(),
             checkpoint: None,
+            open_numbers: VecDeque::new(),
             collected: Vec::new(),
             promotions: Vec::new(),
         }
@@ -148,10 +162,12 @@ impl State {
         }
         self.planned = Some(plan.epoch);
         self.open_plans.push_back(Arc::new(plan));
+        self.open_numbers.push_back(self.next_seq);
     }
 
     fn commit(&mut self, commit: Commit) {
         self.open_plans.pop_front();
+        let plan_number = self.open_numbers.pop_front().unwrap_or(0);
         self.committed = Some(commit.epoch);
         for committed in &commit.sources {
             let source = self.source_mut(&committed.source, committed.partition);
@@ -162,7 +178,8 @@ impl State {
             self.tables.entry(file.table.clone()).or_default().push(Arc::new(file));
         }
         if let Some(checkpoint) = commit.checkpoint {
-            self.checkpoint = Some((commit.epoch, Arc::new(checkpoint)));
+            let epoch = commit.epoch;
+            self.checkpoint = Some(Arc::new(CheckpointAt { epoch, plan_number, checkpoint }));
         }
     }
 

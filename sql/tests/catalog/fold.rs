@@ -43,8 +43,10 @@ async fn a_thousand_commits_reopened_equal_the_incremental_fold() {
     assert_eq!(state.next_seq, 1 + 1 + 1000 + 1000 + 10);
     assert_eq!(state.committed, Some(Epoch(999)));
     assert_eq!(state.files("sensor_scores").len(), 1000);
-    let (epoch, checkpoint) = state.checkpoint.as_ref().unwrap();
-    assert_eq!((*epoch, checkpoint.states.len()), (Epoch(998), 1));
+    let at = state.checkpoint.as_ref().unwrap();
+    assert_eq!((at.epoch, at.checkpoint.states.len()), (Epoch(998), 1));
+    let replayed = again.plans_to_replay().map_ok(|plan| plan.epoch);
+    assert_eq!(replayed.try_collect::<Vec<_>>().await.unwrap(), [Epoch(999)]);
     let source = state.source("sensor", Partition(0)).unwrap();
     assert_eq!(source.committed_to, source.planned_to);
     let read: u64 = again

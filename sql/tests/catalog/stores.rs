@@ -37,7 +37,7 @@ async fn suite(address: &str) {
     assert_eq!(again.state(), writer.state());
     assert_eq!(again.state().files("sensor_scores").len(), 3);
     assert_eq!(again.state().committed, Some(Epoch(2)));
-    let plans: Vec<_> = again.plans().try_collect().await.unwrap();
+    let plans: Vec<_> = again.history().plans_after(0).try_collect().await.unwrap();
     assert_eq!(plans.iter().map(|plan| plan.epoch.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
     let epochs: Vec<_> = again.history().epochs().try_collect().await.unwrap();
     assert_eq!(epochs.len(), 3);
