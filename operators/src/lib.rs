@@ -2,7 +2,8 @@
 //! keys, and every dataflow operator as a pure function of what it is given.
 //!
 //! Nothing here reads a file, a clock or a true random number; all of that happens
-//! two floors up. In reading order:
+//! two floors up. (Only [`supervise`] looks at the CPU clock, for the profile of a
+//! run.) In reading order:
 //!
 //! - [`epoch`], [`key`], [`watermark`]: logical time, identity, event-time bound
 //! - [`schema`]: the columns of each stream and of what operators hand on

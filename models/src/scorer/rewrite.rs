@@ -124,23 +124,9 @@ struct Rewriter<'a> {
 
 impl<'a> Rewriter<'a> {
     fn new(graph: &Graph, shapes: &'a Shapes) -> Self {
-        let inputs: HashSet<String> = graph.input.iter().map(|value| value_name(value)).collect();
-        let mut constants = HashMap::new();
-        let given = graph.node.iter().filter(|node| node.standard_op() == "Constant");
-        let given = given.filter_map(|node| {
-            Some((node.output.first()?.clone(), node.attribute("value")?.t.clone()?))
-        });
-        let initial = graph
-            .initializer
-            .iter()
-            .filter_map(|bytes| Some((Tensor::decode(&**bytes).ok()?.name?, bytes.clone())));
-        for (name, bytes) in initial.chain(given) {
-            // An initializer that is also an input is only a default.
-            if let (false, Ok(tensor)) = (inputs.contains(&name), Tensor::decode(&*bytes)) {
-                constants.insert(name, tensor);
-            }
-        }
-        let plain = inputs.into_iter().chain(constants.keys().cloned()).collect();
+        let constants = constants(graph);
+        let inputs = graph.input.iter().map(|value| value_name(value));
+        let plain = inputs.chain(constants.keys().cloned()).collect();
         Self { shapes, constants, forms: HashMap::new(), plain, nodes: vec![], added: vec![] }
     }
 
@@ -482,6 +468,22 @@ impl<'a> Rewriter<'a> {
         }
         name
     }
+}
+
+/// Constants by name; an initializer that is also an input is only a default.
+pub(super) fn constants(graph: &Graph) -> HashMap<String, Tensor> {
+    let inputs: HashSet<String> = graph.input.iter().map(|value| value_name(value)).collect();
+    let initial = graph.initializer.iter().filter_map(|bytes| Tensor::decode(&**bytes).ok());
+    let given = graph.node.iter().filter(|node| node.standard_op() == "Constant");
+    let given = given.filter_map(|node| {
+        let tensor = Tensor::decode(&**node.attribute("value")?.t.as_ref()?).ok()?;
+        Some(Tensor { name: node.output.first().cloned(), ..tensor })
+    });
+    initial
+        .chain(given)
+        .filter_map(|tensor| Some((tensor.name.clone()?, tensor)))
+        .filter(|(name, _)| !inputs.contains(name))
+        .collect()
 }
 
 /// Drops constants that no node uses, and hints, some of which name values that are gone.

@@ -68,7 +68,7 @@ pub(super) fn split(
 ) -> Option<Split> {
     let mut model = rewrite::editable(onnx)?;
     let graph = model.graph.take()?;
-    let constants = constants(&graph);
+    let constants = rewrite::constants(&graph);
     let chain = Follower { graph: &graph, constants: &constants, channels: layout.channels }
         .follow(WINDOW, Form::Rows)
         .filter(|chain| chain.convolutions > 0)?;
@@ -138,22 +138,6 @@ fn rest_part(
     graph.output.retain(|value| outputs.contains(&value_name(value).as_str()));
     rewrite::prune(&mut graph, outputs);
     Model { graph: Some(graph), ..model.clone() }.encode_to_vec()
-}
-
-/// Constants by name; an initializer that is also an input is only a default.
-fn constants(graph: &Graph) -> HashMap<String, Tensor> {
-    let inputs: HashSet<String> = graph.input.iter().map(|value| value_name(value)).collect();
-    let initial = graph.initializer.iter().filter_map(|bytes| Tensor::decode(&**bytes).ok());
-    let given = graph.node.iter().filter(|node| node.standard_op() == "Constant");
-    let given = given.filter_map(|node| {
-        let tensor = Tensor::decode(&**node.attribute("value")?.t.as_ref()?).ok()?;
-        Some(Tensor { name: node.output.first().cloned(), ..tensor })
-    });
-    initial
-        .chain(given)
-        .filter_map(|tensor| Some((tensor.name.clone()?, tensor)))
-        .filter(|(name, _)| !inputs.contains(name))
-        .collect()
 }
 
 /// Which axis of a value is time.

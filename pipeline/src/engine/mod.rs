@@ -138,8 +138,6 @@ struct Engine<'a> {
     gather_since: Option<Instant>,
     /// When a checkpoint was last planned, and how many epochs since.
     checkpointed: (Instant, u64),
-    /// Whether the next epoch is to be a checkpoint whatever the time.
-    checkpoint_now: bool,
     progress: Progress,
     meter: Meter,
     summary: Summary,
@@ -196,12 +194,14 @@ impl Engine<'_> {
         let shares = self.cut();
         self.meter.planned(begin);
         let Some(shares) = shares? else { return Ok(false) };
-        self.plan(shares)?;
+        let due = self.checkpointed.0.elapsed() >= self.job.checkpoint_interval;
+        self.plan(shares, due)?;
         Ok(true)
     }
 
-    /// Plans an epoch of these shares and gives it to the workers.
-    fn plan(&mut self, shares: Vec<(usize, Share)>) -> Result<()> {
+    /// Plans an epoch of these shares and gives it to the workers; as a checkpoint where it is `due` and
+    /// may be one.
+    fn plan(&mut self, shares: Vec<(usize, Share)>, due: bool) -> Result<()> {
         let plan = Plan {
             epoch: self.next_epoch,
             generation: self.generation,
@@ -212,8 +212,7 @@ impl Engine<'_> {
         self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
         let (since, epochs) = self.checkpointed;
         // After a drift verdict a model may be promoted, which only the epoch's replay brings about.
-        let due = (self.checkpoint_now || since.elapsed() >= self.job.checkpoint_interval)
-            && shares.iter().all(|(_, share)| !share.barrier);
+        let due = due && shares.iter().all(|(_, share)| !share.barrier);
         self.checkpointed = if due { (Instant::now(), 0) } else { (since, epochs + 1) };
         self.give(plan, shares, due)
     }
@@ -224,12 +223,8 @@ impl Engine<'_> {
         if !gathered && self.checkpointed.1 == 0 {
             return Ok(());
         }
-        let mut shares = Vec::with_capacity(self.streams.len());
-        for (i, gather) in self.streams.iter_mut().enumerate() {
-            shares.push((i, gather.share()?));
-        }
-        self.checkpoint_now = true;
-        self.plan(shares)?;
+        let shares = self.shares()?;
+        self.plan(shares, true)?;
         while !self.in_flight.is_empty() {
             self.settle(Duration::from_millis(20))?;
         }
@@ -258,11 +253,13 @@ impl Engine<'_> {
             }
         }
         self.gather_since = None;
-        let mut shares = Vec::with_capacity(self.streams.len());
-        for (i, gather) in self.streams.iter_mut().enumerate() {
-            shares.push((i, gather.share()?));
-        }
-        Ok(Some(shares))
+        self.shares().map(Some)
+    }
+
+    /// Everything that has been gathered, by stream.
+    fn shares(&mut self) -> Result<Vec<(usize, Share)>> {
+        let streams = self.streams.iter_mut().enumerate();
+        streams.map(|(stream, gather)| Ok((stream, gather.share()?))).collect()
     }
 
     /// Whether an epoch in flight may put another model in force.

@@ -136,7 +136,6 @@ impl<'a> Engine<'a> {
             committed_before,
             gather_since: None,
             checkpointed: (Instant::now(), 0),
-            checkpoint_now: false,
             meter,
             summary: Summary::default(),
         })
