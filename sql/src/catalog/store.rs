@@ -6,6 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cloudops_operators::epoch::Epoch;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -35,9 +38,8 @@ impl Default for StoreOptions {
 /// Opens the store at an address, with the prefix that the address names within it.
 ///
 /// An address is a plain directory, `file:///directory`, `memory://name` (shared by all who name
-/// it in this process), or, each with the feature of that name, `s3://bucket/prefix` (`aws`),
-/// `gs://bucket/prefix` (`gcp`), `az://container/prefix` (`azure`). The cloud stores take
-/// credentials and endpoint from the environment.
+/// it in this process), `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. The
+/// cloud stores take credentials and endpoint from the environment.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the address means nothing to this build, or does not exist.
@@ -109,35 +111,12 @@ fn named_memory(name: &str) -> Arc<dyn ObjectStore> {
 
 fn open_cloud(scheme: &str, address: &str) -> Result<Arc<dyn ObjectStore>> {
     match scheme {
-        #[cfg(feature = "aws")]
-        "s3" => {
-            built(address, object_store::aws::AmazonS3Builder::from_env().with_url(address).build())
-        }
-        #[cfg(feature = "gcp")]
-        "gs" => built(
-            address,
-            object_store::gcp::GoogleCloudStorageBuilder::from_env().with_url(address).build(),
-        ),
-        #[cfg(feature = "azure")]
-        "az" => built(
-            address,
-            object_store::azure::MicrosoftAzureBuilder::from_env().with_url(address).build(),
-        ),
-        _ => {
-            let feature = match scheme {
-                "s3" => "aws",
-                "gs" => "gcp",
-                _ => "azure",
-            };
-            Err(Error::Configuration(format!(
-                "address {address:?}: this build cannot reach {scheme}://; build it with the \
-                 feature {feature:?}"
-            )))
-        }
+        "s3" => built(address, AmazonS3Builder::from_env().with_url(address).build()),
+        "gs" => built(address, GoogleCloudStorageBuilder::from_env().with_url(address).build()),
+        _ => built(address, MicrosoftAzureBuilder::from_env().with_url(address).build()),
     }
 }
 
-#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 fn built<S: ObjectStore>(
     address: &str,
     store: object_store::Result<S>,
@@ -362,12 +341,6 @@ mod tests {
         refused("file://relative", "file:///directory");
         refused("memory://", "needs a name");
         refused("ftp://x/y", "unknown scheme \"ftp\"");
-        #[cfg(not(feature = "aws"))]
-        refused("s3://bucket/prefix", "feature \"aws\"");
-        #[cfg(not(feature = "gcp"))]
-        refused("gs://bucket/prefix", "feature \"gcp\"");
-        #[cfg(not(feature = "azure"))]
-        refused("az://container/prefix", "feature \"azure\"");
         let (_, prefix) = open_store("memory://addresses/a/b").unwrap();
         assert_eq!(prefix, Path::from("a/b"));
         let directory = tempfile::tempdir().unwrap();
