@@ -16,6 +16,8 @@ use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use serde::Deserialize;
 
+use crate::maintenance::MaintenanceConfig;
+
 /// The configuration file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,9 @@ pub struct Config {
     /// How the job runs.
     #[serde(default)]
     pub run: RunConfig,
+    /// What keeps the tables in shape.
+    #[serde(default)]
+    pub maintenance: MaintenanceConfig,
     /// The streams, one table each.
     #[serde(default, rename = "stream")]
     pub streams: Vec<StreamConfig>,
@@ -337,7 +342,7 @@ pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is too long"))
 }
 
-fn duration<'de, D: serde::Deserializer<'de>>(
+pub(crate) fn duration<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;

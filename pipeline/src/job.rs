@@ -13,6 +13,7 @@ use cloudops_operators::window::WindowSpec;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Compression, Config, DriftSettings, ModelConfig, OutputConfig, StreamConfig};
+use crate::maintenance::Settings;
 
 /// Everything a run needs to know; made by [`Config::validate`] alone.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Job {
     pub compression: Compression,
     /// Whether local files are synced before a commit names them.
     pub fsync: bool,
+    /// What keeps the tables in shape.
+    pub maintenance: Settings,
     /// The streams, by index.
     pub streams: Vec<Arc<StreamJob>>,
     /// A hash of everything that decides result rows: two jobs with the same one agree on them.
@@ -158,6 +161,7 @@ impl Config {
             epochs_in_flight: self.run.epochs_in_flight,
             compression: self.run.compression,
             fsync: self.run.fsync,
+            maintenance: self.maintenance.validate(self.run.compression)?,
             hash: hash(&streams),
             streams,
         })

@@ -10,6 +10,7 @@
 //! - [`checkpoint`]: the state of operators to files and back
 //! - [`engine`]: the coordinator: plan, process, commit
 //! - [`sink`]: rows to Parquet files
+//! - [`maintenance`]: files merged and deleted, tables published as Delta Lake
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
 //! - [`command`]: one file a subcommand
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod job;
 pub mod kernel;
 pub mod learning;
+pub mod maintenance;
 pub mod path;
 pub mod profile;
 pub mod progress;

@@ -42,6 +42,15 @@ pub enum Error {
         /// The build that took over.
         build: String,
     },
+    /// What another program appended meanwhile leaves no place for a record: look again, and decide
+    /// anew.
+    #[error("the {kind} came too late: {reason}")]
+    Superseded {
+        /// The record's kind.
+        kind: &'static str,
+        /// What it would break now.
+        reason: String,
+    },
     /// The same plan gave other bytes than before: halt and raise the alarm, determinism is broken.
     #[error(
         "{path} exists with other bytes ({found}) than this run made ({made}): the same plan must \

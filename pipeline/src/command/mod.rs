@@ -12,6 +12,7 @@ mod backfill;
 mod datasets;
 mod demo;
 mod evaluate;
+mod maintain;
 mod models;
 mod sql;
 mod tables;
@@ -44,6 +45,12 @@ enum Command {
     Sql(sql::Sql),
     /// List the tables and what their columns mean.
     Tables(tables::Tables),
+    /// Merge small result files into large sorted ones.
+    Compact(maintain::Compact),
+    /// Let old rows go, and delete files that nothing refers to.
+    Gc(maintain::Gc),
+    /// Publish the tables as Delta Lake.
+    Publish(maintain::Publish),
     /// Train the models of a job's streams, register them, and put them in force.
     Train(train::Train),
     /// Measure the models on real data, with baselines beside them.
@@ -77,6 +84,9 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Backfill(backfill) => backfill.execute(runtime),
         Command::Sql(sql) => sql.execute(),
         Command::Tables(tables) => tables.execute(),
+        Command::Compact(compact) => compact.execute(),
+        Command::Gc(gc) => gc.execute(),
+        Command::Publish(publish) => publish.execute(),
         Command::Train(train) => train.execute(runtime),
         Command::Evaluate(evaluate) => evaluate.execute(runtime),
         Command::Models(models) => models.execute(runtime),

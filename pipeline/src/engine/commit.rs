@@ -117,7 +117,7 @@ impl Engine<'_> {
                 _ => Vec::new(),
             };
             self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
-            self.runtime.block_on(self.catalog.collect(replaced))?;
+            self.runtime.block_on(self.catalog.collect(&replaced))?;
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }

@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
 use crate::job::Job;
+use crate::maintenance::Service;
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
 use crate::source::cursor::Patience;
@@ -141,6 +142,8 @@ struct Engine<'a> {
     progress: Progress,
     meter: Meter,
     summary: Summary,
+    /// Works beside the engine until this is dropped.
+    maintenance: Option<Service>,
 }
 
 impl Engine<'_> {
@@ -160,6 +163,8 @@ impl Engine<'_> {
             }
             self.settle(Duration::from_millis(20))?;
         }
+        // A last publication, before anyone is told that the run is over.
+        drop(self.maintenance.take());
         self.summary.profile = self.meter.profile();
         self.progress.finish(&self.summary);
         Ok(self.summary.clone())

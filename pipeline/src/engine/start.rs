@@ -20,6 +20,7 @@ use super::gather::Gather;
 use super::{Engine, Options, Summary, commit, models};
 use crate::checkpoint::{self, States};
 use crate::job::Job;
+use crate::maintenance::{Maintainer, Service};
 use crate::profile::Meter;
 use crate::progress::Progress;
 use crate::source::cursor::Cursor;
@@ -115,6 +116,13 @@ impl<'a> Engine<'a> {
         let blueprint =
             Blueprint { job: Arc::clone(job), scorers, timelines, restored: Arc::new(restored) };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
+        let beside = runtime.block_on(Catalog::open_at(
+            Arc::clone(catalog.store().objects()),
+            catalog.store().prefix().clone(),
+        ))?;
+        let clock = Arc::clone(&options.clock);
+        let maintainer = Maintainer::new(beside, job.maintenance.clone(), clock);
+        let maintenance = Service::start(maintainer, options.live, runtime.handle().clone())?;
         let state = catalog.state();
         let committed_before = state.committed;
         let next_epoch = state.next_epoch();
@@ -138,6 +146,7 @@ impl<'a> Engine<'a> {
             checkpointed: (Instant::now(), 0),
             meter,
             summary: Summary::default(),
+            maintenance: Some(maintenance),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
@@ -34,7 +34,7 @@ pub fn project(
             .find(|(table, _)| table == field.name())
             .map_or(field.name().as_str(), |(_, batch)| *batch);
         let column: ArrayRef = match (name, batch.column_by_name(name)) {
-            ("epoch", _) => Arc::new(UInt64Array::from_value(epoch.0, rows)),
+            ("epoch", _) => Arc::new(Int64Array::from_value(epoch.0 as i64, rows)),
             ("source", _) => {
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source, rows)))
             }

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{concat, max, max_boolean, max_string, min, min_boolean, min_string};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type,
-    TimestampMicrosecondType, UInt32Type, UInt64Type,
+    Int64Type, TimestampMicrosecondType,
 };
 use cloudops_sql::catalog::record::ColumnStats;
 use cloudops_sql::table;
@@ -50,8 +50,7 @@ fn of_array(array: &ArrayRef) -> Result<ColumnStats> {
         DataType::Timestamp(..) => bounds::<TimestampMicrosecondType>(array),
         DataType::Date32 => bounds::<Date32Type>(array),
         DataType::Int32 => bounds::<Int32Type>(array),
-        DataType::UInt32 => bounds::<UInt32Type>(array),
-        DataType::UInt64 => bounds::<UInt64Type>(array),
+        DataType::Int64 => bounds::<Int64Type>(array),
         DataType::Float32 => bounds::<Float32Type>(array),
         DataType::Float64 => bounds::<Float64Type>(array),
         other => anyhow::bail!("no statistics are kept of {other} columns"),

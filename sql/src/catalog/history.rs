@@ -10,6 +10,7 @@ use std::future::ready;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::fold;
 use super::log::{READ_AHEAD, read};
 use super::record::{Commit, Plan, Record};
 use super::store::Store;
@@ -48,13 +49,23 @@ impl History {
         self.records_from(1)
     }
 
-    /// The same from a number on.
-    fn records_from(&self, first: u64) -> BoxStream<'static, Result<(u64, Record)>> {
-        let store = self.store.clone();
-        futures_util::stream::iter(first..self.end)
-            .map(move |seq| read(store.clone(), seq))
-            .buffered(READ_AHEAD)
-            .map_ok(|(seq, record, _)| (seq, record))
+    /// The same from a number on: a fold at a time where there is one, else record by record.
+    ///
+    /// # Errors
+    /// As [`records`](Self::records).
+    #[must_use]
+    pub fn records_from(&self, first: u64) -> BoxStream<'static, Result<(u64, Record)>> {
+        let (store, end) = (self.store.clone(), self.end);
+        let mut runs = Vec::new();
+        let mut from = first;
+        while from < end {
+            let to = fold::end_of(from);
+            runs.push((from, to.min(end - 1), to < end));
+            from = to + 1;
+        }
+        futures_util::stream::iter(runs)
+            .then(move |(from, to, whole)| run(store.clone(), from, to, whole))
+            .try_flatten()
             .boxed()
     }
 
@@ -95,9 +106,30 @@ impl History {
                             commit.epoch
                         ))),
                     },
-                    Record::Takeover(_) | Record::Promote(_) | Record::Gc(_) => Ok(None),
+                    Record::Takeover(_)
+                    | Record::Promote(_)
+                    | Record::Compact(_)
+                    | Record::Expire(_)
+                    | Record::Gc(_) => Ok(None),
                 })
             })
             .boxed()
     }
+}
+
+type Records = BoxStream<'static, Result<(u64, Record)>>;
+
+/// The records `from..=to`, which lie in one fold; `whole` says whether it may have been written.
+async fn run(store: Store, from: u64, to: u64, whole: bool) -> Result<Records> {
+    let folded = if whole { fold::records(&store, to).await? } else { None };
+    if let Some(records) = folded {
+        let records = records.into_iter().map(|(seq, record, _)| (seq, record));
+        let records: Vec<_> = records.filter(|(seq, _)| *seq >= from).map(Ok).collect();
+        return Ok(futures_util::stream::iter(records).boxed());
+    }
+    let read = move |seq| {
+        let store = store.clone();
+        async move { read(&store, seq).await.map(|record| (seq, record)) }
+    };
+    Ok(futures_util::stream::iter(from..=to).map(read).buffered(READ_AHEAD).boxed())
 }

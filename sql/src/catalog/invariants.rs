@@ -6,15 +6,16 @@
 //! where a breach means that another program wrote it. Either way the answer is
 //! to stop: a log that contradicts itself has no fold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cloudops_operators::epoch::{Epoch, Offset};
 
 use super::record::{
-    Commit, DataFile, Gc, Plan, Promote, Record, SourceCommit, SourcePlan, StateRef, Takeover,
+    Commit, Compact, DataFile, Expire, Gc, Plan, Promote, Record, SourceCommit, SourcePlan,
+    StateRef, Takeover,
 };
 use super::state::State;
-use super::store::{data_file_epoch, state_file_epoch};
+use super::store::{data_path_parts, is_merged_file, state_path_parts};
 
 /// Checks a record against the state that it would follow; the error is the broken rule.
 ///
@@ -26,6 +27,8 @@ pub fn check(state: &State, record: &Record) -> Result<(), String> {
         Record::Plan(plan) => check_plan(state, plan),
         Record::Commit(commit) => check_commit(state, commit),
         Record::Promote(promote) => check_promote(promote),
+        Record::Compact(compact) => check_compact(state, compact),
+        Record::Expire(expire) => check_expire(state, expire),
         Record::Gc(gc) => check_gc(state, gc),
     }
 }
@@ -154,8 +157,8 @@ fn check_source_commit(
 /// A file's name says its table and its epoch, so that a file can be traced without the log, and
 /// so that no two epochs can name one file: its path need be unique only within its commit.
 fn check_file(epoch: Epoch, what: &str, file: &DataFile) -> Result<(), String> {
-    let of = data_file_epoch(&file.table, &file.path);
-    require(of == Some(epoch), || {
+    let of = data_path_parts(&file.path);
+    require(of == Some((&file.table, epoch)), || {
         format!(
             "{what} names {}, which is no file of that epoch in table {}",
             file.path, file.table
@@ -166,8 +169,8 @@ fn check_file(epoch: Epoch, what: &str, file: &DataFile) -> Result<(), String> {
 
 /// The same of a file of state: it can be traced without the log, and no two epochs name one.
 fn check_state(epoch: Epoch, what: &str, state: &StateRef) -> Result<(), String> {
-    let of = state_file_epoch(&state.stream, &state.operator, &state.path);
-    require(of == Some(epoch), || {
+    let of = state_path_parts(&state.path);
+    require(of == Some((&state.stream, &state.operator, epoch)), || {
         let StateRef { stream, operator, path, .. } = state;
         format!("{what} names {path}, which is no state of that epoch of {operator} in {stream}")
     })
@@ -180,18 +183,53 @@ fn check_promote(promote: &Promote) -> Result<(), String> {
     })
 }
 
-/// A file that the last checkpoint names is needed by the next restart. Only state is collected.
-fn check_gc(state: &State, gc: &Gc) -> Result<(), String> {
-    check_generation(state, "gc", gc.generation)?;
-    let needed: BTreeSet<&str> = match &state.checkpoint {
-        Some(at) => at.checkpoint.states.iter().map(|state| state.path.as_str()).collect(),
-        None => BTreeSet::new(),
-    };
-    gc.paths.iter().try_for_each(|path| {
-        require(path.starts_with("state/") && !needed.contains(path.as_str()), || {
-            format!("gc names {path}, which is needed")
+/// Files are only replaced while they are true, and by as many rows: two that compact the same files
+/// cannot both succeed, and no row is lost or doubled.
+fn check_compact(state: &State, compact: &Compact) -> Result<(), String> {
+    let what = format!("compaction of {}", compact.table);
+    let rows = check_removes(state, &what, &compact.table, &compact.removes)?;
+    check_once(&what, compact.adds.iter().map(|file| &file.path))?;
+    let added: u64 = compact.adds.iter().map(|file| file.rows).sum();
+    require(rows == added, || format!("{what}: {rows} rows become {added}"))?;
+    compact.adds.iter().try_for_each(|file| {
+        let fits = file.table == compact.table && is_merged_file(&file.table, &file.path);
+        require(fits && file.rows > 0, || {
+            format!("{what} names {}, which is no merged file of it with rows", file.path)
         })
     })
+}
+
+/// Retention, too, takes away only what is true.
+fn check_expire(state: &State, expire: &Expire) -> Result<(), String> {
+    let what = format!("expiry of {}", expire.table);
+    check_removes(state, &what, &expire.table, &expire.removes).map(drop)
+}
+
+/// The rows in files that are to be taken out of a table.
+fn check_removes(
+    state: &State,
+    what: &str,
+    table: &str,
+    removes: &[String],
+) -> Result<u64, String> {
+    require(!removes.is_empty(), || format!("{what} of no file"))?;
+    check_once(what, removes.iter())?;
+    let live: HashMap<&str, u64> =
+        state.files(table).iter().map(|file| (file.path.as_str(), file.rows)).collect();
+    removes.iter().try_fold(0, |rows, path| match live.get(path.as_str()) {
+        Some(of) => Ok(rows + of),
+        None => Err(format!("{what} names {path}, which is not there to replace")),
+    })
+}
+
+/// What is deleted can never be needed again.
+fn check_gc(state: &State, gc: &Gc) -> Result<(), String> {
+    let dead: HashSet<&str> = state.dead(gc.paths.iter().map(String::as_str)).into_iter().collect();
+    // One that is unknown is as much needed as one that is named.
+    match gc.paths.iter().find(|path| !dead.contains(path.as_str())) {
+        Some(path) => Err(format!("gc names {path}, which is needed")),
+        None => Ok(()),
+    }
 }
 
 fn check_once<T: Ord + std::fmt::Debug>(

@@ -18,6 +18,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::fold::{self, Folder};
 use super::history::History;
 use super::invariants;
 use super::record::{self, Gc, Plan, Record, Takeover};
@@ -49,6 +50,7 @@ pub struct Catalog {
     generation: Option<u64>,
     unresolved: Option<Unresolved>,
     state: Arc<State>,
+    folder: Folder,
 }
 
 /// A record that may or may not have landed: the store did not say.
@@ -91,7 +93,11 @@ impl Catalog {
             generation: None,
             unresolved: None,
             state: Arc::default(),
+            folder: Folder::default(),
         };
+        if let Some(state) = fold::newest(&catalog.store).await? {
+            catalog.state = Arc::new(state);
+        }
         catalog.refresh().await?;
         Ok(catalog)
     }
@@ -145,11 +151,15 @@ impl Catalog {
         // grows may show a later name without an earlier one.
         let store = self.store.clone();
         let mut records = futures_util::stream::iter(self.state.next_seq..=last)
-            .map(move |seq| read(store.clone(), seq))
+            .map(move |seq| {
+                let store = store.clone();
+                async move { get(&store, seq).await.map(|(path, bytes)| (seq, path, bytes)) }
+            })
             .buffered(READ_AHEAD);
         while let Some(read) = records.next().await {
-            let (seq, record, nonce) = read?;
-            self.fold(seq, record, &nonce)?;
+            let (seq, path, bytes) = read?;
+            let (record, nonce) = record::decode(&path, seq, &bytes)?;
+            self.fold(seq, record, &nonce, &bytes)?;
         }
         Ok(())
     }
@@ -178,6 +188,7 @@ impl Catalog {
                 Ok(Some(_)) => {
                     self.generation = Some(generation);
                     tracing::info!(generation, build, workers, "took over");
+                    self.write_folds().await;
                     self.delete_collected().await;
                     return Ok(generation);
                 }
@@ -193,12 +204,14 @@ impl Catalog {
 
     /// Appends a record and returns its number in the log.
     ///
-    /// Promotions may be appended by anyone; all else needs [`take_over`](Self::take_over) first.
+    /// Takeovers, plans and commits are the writer's, who has called [`take_over`](Self::take_over);
+    /// anyone may append the others.
     ///
     /// # Errors
     /// [`Error::Retry`] when it is unknown whether the record landed: append the same one again.
-    /// [`Error::Fenced`] when another writer has taken over. [`Error::Bug`] when the record breaks
-    /// a rule, before anything is written. Else as [`refresh`](Self::refresh).
+    /// [`Error::Fenced`] when another writer has taken over. [`Error::Superseded`] when what another
+    /// appended meanwhile leaves no place for the record, [`Error::Bug`] when it breaks a rule without;
+    /// nothing is written then. Else as [`refresh`](Self::refresh).
     pub async fn append(&mut self, record: Record) -> Result<u64> {
         if let Some(unresolved) = &self.unresolved {
             let (seq, landed) = (unresolved.seq, unresolved.landed);
@@ -213,34 +226,56 @@ impl Catalog {
                 return Ok(seq);
             }
         }
+        self.allow_own(&record)?;
+        self.allow(&record)?;
         loop {
-            self.allow_own(&record)?;
-            self.allow(&record)?;
             if let Some(seq) = self.attempt(record.clone()).await? {
+                self.write_folds().await;
                 return Ok(seq);
             }
+            self.allow_own(&record)?;
+            invariants::check(&self.state, &record)
+                .map_err(|reason| Error::Superseded { kind: record.kind(), reason })?;
         }
     }
 
     /// Deletes files that nothing refers to: first says so in the log, so that the next writer ends
-    /// what this one may not.
+    /// what this one may not. Those that are needed after all are passed over. Gives the number of
+    /// those that could not be deleted now: they take room, and do no harm.
     ///
     /// # Errors
-    /// As [`append`](Self::append); [`Error::Bug`] when one of them is needed.
-    pub async fn collect(&mut self, paths: Vec<String>) -> Result<()> {
-        let Some(generation) = self.generation.filter(|_| !paths.is_empty()) else { return Ok(()) };
-        self.append(Record::Gc(Gc { generation, paths })).await?;
-        self.delete_collected().await;
-        Ok(())
+    /// As [`append`](Self::append).
+    pub async fn collect(&mut self, paths: &[String]) -> Result<usize> {
+        let dead = self.state.dead(paths.iter().map(String::as_str));
+        let paths: Vec<String> = dead.into_iter().map(str::to_owned).collect();
+        if paths.is_empty() {
+            return Ok(0);
+        }
+        self.append(Record::Gc(Gc { paths })).await?;
+        Ok(self.delete_collected().await)
     }
 
-    /// Deletes what the last `Gc` names. What cannot be deleted now takes room and does no harm.
-    async fn delete_collected(&self) {
+    /// Folds the log where enough has come together. A fold that cannot be written costs time at the
+    /// next start, and is written then.
+    async fn write_folds(&mut self) {
+        if self.generation.is_none() || !self.folder.is_due() {
+            return;
+        }
+        if let Err(error) = self.folder.write(&self.store).await {
+            tracing::warn!(%error, "the log was not folded");
+        }
+    }
+
+    /// Deletes what the last `Gc` names; gives the number of those that could not be.
+    async fn delete_collected(&self) -> usize {
+        let mut left = 0;
         for path in &self.state.collected {
             if let Err(error) = self.store.delete(path).await {
                 tracing::warn!(path, %error, "not deleted");
+                left += 1;
             }
         }
+        left
     }
 
     /// Whether this writer may append a record of its generation.
@@ -275,20 +310,20 @@ impl Catalog {
         self.unresolved = None;
         match created {
             Created::Same => {
-                self.fold(seq, record, &self.nonce.clone())?;
+                self.fold(seq, record, &self.nonce.clone(), &bytes)?;
                 Ok(Some(seq))
             }
             Created::Other(found) => {
                 let path = self.store.location(&path)?;
-                let (found, nonce) = record::decode(path.as_ref(), seq, &found)?;
-                self.fold(seq, found, &nonce)?;
+                let (record, nonce) = record::decode(path.as_ref(), seq, &found)?;
+                self.fold(seq, record, &nonce, &found)?;
                 Ok(None)
             }
         }
     }
 
     /// Folds the next record in, whoever wrote it.
-    fn fold(&mut self, seq: u64, record: Record, nonce: &str) -> Result<()> {
+    fn fold(&mut self, seq: u64, record: Record, nonce: &str, bytes: &[u8]) -> Result<()> {
         let own = nonce == self.nonce;
         if !own && record.generation().is_some() && record.generation() == self.generation {
             return Err(Error::Bug(format!(
@@ -309,7 +344,9 @@ impl Catalog {
         let kind = record.kind();
         Arc::make_mut(&mut self.state)
             .apply(record)
-            .map_err(|broken| Error::Bug(format!("{kind} at number {seq} of the log: {broken}")))
+            .map_err(|broken| Error::Bug(format!("{kind} at number {seq} of the log: {broken}")))?;
+        self.folder.note(seq, bytes, &self.state);
+        Ok(())
     }
 
     /// The greatest number listed from the next one on.
@@ -340,16 +377,21 @@ fn number(location: &Path) -> Option<u64> {
     ok.then(|| digits.parse().ok())?
 }
 
-/// Reads a record that must exist, with its writer's nonce.
-pub(crate) async fn read(store: Store, seq: u64) -> Result<(u64, Record, String)> {
+/// The bytes of a record that must exist, and where they lie.
+async fn get(store: &Store, seq: u64) -> Result<(String, Bytes)> {
     let path = log_path(seq);
     let location = store.location(&path)?.to_string();
     let Some(bytes) = store.get(&path).await? else {
         let reason = "it is missing, but later numbers of the log exist".to_owned();
         return Err(Error::Corrupt { path: location, reason });
     };
-    let (record, nonce) = record::decode(&location, seq, &bytes)?;
-    Ok((seq, record, nonce))
+    Ok((location, bytes))
+}
+
+/// Reads a record that must exist.
+pub(crate) async fn read(store: &Store, seq: u64) -> Result<Record> {
+    let (path, bytes) = get(store, seq).await?;
+    Ok(record::decode(&path, seq, &bytes)?.0)
 }
 
 /// 128 bits that no other writer has. They are compared, never computed with: no result depends

@@ -3,9 +3,11 @@
 //! A catalog is one prefix of one object store:
 //!
 //! ```text
-//! log/<20-digit seq>.json      truth: one record an object, numbered from 1 without gaps
-//! state/<operator>/<shard>/…   snapshots
-//! data/<table>/<partition>/e<epoch>-w<shard group>-<n>.parquet
+//! log/<20-digit seq>.json                          truth: a record an object, from 1 without gaps
+//! checkpoint/…                                     copies of the log in few objects
+//! state/<stream>/<operator>/e<epoch>-w<i>of<n>.arrow    what operators held after an epoch
+//! data/<table>/<stream>/e<epoch>-w<i>of<n>-<n>.parquet  what an epoch made
+//! data/<table>/<stream>/m<first>-<last>-<digest>.parquet  files of several epochs merged
 //! ```
 //!
 //! Every object is created once and never changed. Whoever creates the next
@@ -17,6 +19,7 @@
 //! - [`state`]: the fold of the log
 //! - [`store`], [`durable`]: addresses, files, and a local store that survives a power cut
 //! - [`log`]: open, append, fence, refresh
+//! - [`fold`]: the log in few objects, so that opening is quick
 //! - [`history`]: the log read again from its beginning
 //!
 //! ```
@@ -45,6 +48,7 @@
 //! ```
 
 pub mod durable;
+pub mod fold;
 pub mod history;
 pub mod invariants;
 pub mod log;

@@ -35,6 +35,10 @@ pub enum Record {
     Commit(Commit),
     /// A model version takes effect from an event time.
     Promote(Promote),
+    /// Files of a table are replaced by fewer with the same rows.
+    Compact(Compact),
+    /// The time of files of a table is over: their rows are no longer true.
+    Expire(Expire),
     /// Files that nothing refers to any more are about to be deleted.
     Gc(Gc),
 }
@@ -263,14 +267,43 @@ pub struct FilePlace {
     pub first: Offset,
 }
 
+/// Files of a table are replaced by fewer with the same rows.
+///
+/// Anyone may append it: its place in the log decides whether the files are still there to replace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compact {
+    /// The table.
+    pub table: String,
+    /// The files replaced, which are live.
+    pub removes: Vec<String>,
+    /// What takes the place of the first of them.
+    pub adds: Vec<DataFile>,
+    /// Wall clock when compacted, µs since 1970: the replaced files are kept for a while after it.
+    pub compacted_at_us: i64,
+}
+
+/// The time of files of a table is over: their rows are no longer true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expire {
+    /// The table.
+    pub table: String,
+    /// Event time, µs since 1970: no row of these files is as young.
+    pub before_us: i64,
+    /// The files, which are live.
+    pub removes: Vec<String>,
+    /// Wall clock when decided, µs since 1970: the files are kept for a while after it.
+    pub expired_at_us: i64,
+}
+
 /// Files that nothing refers to any more are about to be deleted.
 ///
-/// Nothing is deleted that no such record names: what a listing shows may be another writer's.
+/// Nothing is deleted that no such record names. Anyone may append it: a file that is dead at its
+/// place in the log can never be named again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gc {
-    /// The generation that deletes.
-    pub generation: u64,
     /// The objects, relative to the catalog's prefix.
     pub paths: Vec<String>,
 }
@@ -302,6 +335,8 @@ impl Record {
             Self::Plan(_) => "plan",
             Self::Commit(_) => "commit",
             Self::Promote(_) => "promote",
+            Self::Compact(_) => "compact",
+            Self::Expire(_) => "expire",
             Self::Gc(_) => "gc",
         }
     }
@@ -313,8 +348,7 @@ impl Record {
             Self::Takeover(takeover) => Some(takeover.generation),
             Self::Plan(plan) => Some(plan.generation),
             Self::Commit(commit) => Some(commit.generation),
-            Self::Gc(gc) => Some(gc.generation),
-            Self::Promote(_) => None,
+            Self::Promote(_) | Self::Compact(_) | Self::Expire(_) | Self::Gc(_) => None,
         }
     }
 }
@@ -386,6 +420,8 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         "plan" => Record::Plan(serde_json::from_str(body).map_err(corrupt)?),
         "commit" => Record::Commit(serde_json::from_str(body).map_err(corrupt)?),
         "promote" => Record::Promote(serde_json::from_str(body).map_err(corrupt)?),
+        "compact" => Record::Compact(serde_json::from_str(body).map_err(corrupt)?),
+        "expire" => Record::Expire(serde_json::from_str(body).map_err(corrupt)?),
         "gc" => Record::Gc(serde_json::from_str(body).map_err(corrupt)?),
         kind => return Err(newer(format!("record kind {kind:?}"))),
     };

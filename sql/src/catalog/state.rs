@@ -4,17 +4,25 @@
 //! never with the number of epochs; what only the past knows is read again from
 //! the log by [`History`](super::history::History).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
 use cloudops_operators::score::Timeline;
+use serde::{Deserialize, Serialize};
 
+use super::fold::{EVERY, fold_number};
 use super::invariants;
-use super::record::{Checkpoint, Commit, DataFile, FileSpan, Plan, Promote, Record, Takeover};
+use super::record::{
+    Checkpoint, Commit, Compact, DataFile, FileSpan, Plan, Promote, Record, Takeover,
+};
+use super::store::{
+    data_path_parts, epochs_of, merged_path, merged_path_epochs, partition_of, state_path_parts,
+};
 
 /// What is true after a prefix of the log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct State {
     /// The last takeover's generation; 0 before the first.
     pub generation: u64,
@@ -36,14 +44,28 @@ pub struct State {
     pub checkpoint: Option<Arc<CheckpointAt>>,
     /// The numbers in the log of the open plans.
     open_numbers: VecDeque<u64>,
+    /// Files that compaction or retention took out of their tables, in order, not yet deleted:
+    /// somebody may still be reading them.
+    pub replaced: Vec<Replaced>,
     /// What the last `Gc` named: deleted, unless its writer was stopped before.
     pub collected: Vec<String>,
     /// Every promotion with its number in the log, ascending.
     pub promotions: Vec<(u64, Promote)>,
 }
 
+/// A file that was live and is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaced {
+    /// The object, relative to the catalog's prefix.
+    pub path: String,
+    /// Wall clock when it was replaced, µs since 1970.
+    pub at_us: i64,
+}
+
 /// A checkpoint and its place in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CheckpointAt {
     /// The epoch whose commit holds it.
     pub epoch: Epoch,
@@ -54,7 +76,8 @@ pub struct CheckpointAt {
 }
 
 /// How far a source partition is planned and committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SourceState {
     /// The next offset to plan.
     pub planned_to: Offset,
@@ -95,6 +118,7 @@ impl Default for State {
             sources: BTreeMap::new(),
             checkpoint: None,
             open_numbers: VecDeque::new(),
+            replaced: Vec::new(),
             collected: Vec::new(),
             promotions: Vec::new(),
         }
@@ -130,6 +154,52 @@ impl State {
         timeline
     }
 
+    /// Which of these objects no record to come can ever need: what `Gc` may name.
+    ///
+    /// A file of an epoch or a state can only be named by that epoch's commit, so one that is not
+    /// named is dead as soon as its epoch is committed: left behind by a run that was stopped. A file
+    /// that compaction or retention replaced is dead. A merged file that is not named may be named yet,
+    /// by the compaction at work on it, as long as what it was merged from is live.
+    #[must_use]
+    pub fn dead<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let files = self.tables.values().flatten().map(|file| file.path.as_str());
+        let states = self.checkpoint.iter().flat_map(|at| &at.checkpoint.states);
+        let needed: HashSet<&str> = files.chain(states.map(|state| state.path.as_str())).collect();
+        let replaced: HashSet<&str> = self.replaced.iter().map(|file| file.path.as_str()).collect();
+        let settled = |path: &str| {
+            let data = data_path_parts(path).map(|(_, epoch)| epoch);
+            let epoch = data.or_else(|| state_path_parts(path).map(|(_, _, epoch)| epoch));
+            epoch.is_some_and(|epoch| Some(epoch) <= self.committed)
+        };
+        let old =
+            |path: &str| fold_number(path).is_some_and(|number| number + 2 * EVERY < self.next_seq);
+        let dead = |path: &&str| {
+            !needed.contains(path)
+                && (replaced.contains(path) || settled(path) || old(path) || self.abandoned(path))
+        };
+        paths.into_iter().filter(dead).collect()
+    }
+
+    /// Whether a path is that of a merged file whose inputs are no longer all live.
+    fn abandoned(&self, path: &str) -> bool {
+        let Some((first, last)) = merged_path_epochs(path) else { return false };
+        let parts = path.strip_prefix("data/").and_then(|path| path.split_once('/'));
+        let (Some((table, _)), Some(partition)) = (parts, partition_of(path)) else { return false };
+        let files: Vec<&str> = self
+            .files(table)
+            .iter()
+            .map(|file| file.path.as_str())
+            .filter(|file| partition_of(file) == Some(partition))
+            .collect();
+        let spans: Vec<(Epoch, Epoch)> = files.iter().filter_map(|file| epochs_of(file)).collect();
+        let begins = (0..files.len()).filter(|&i| spans[i].0 == first);
+        !begins.into_iter().any(|i| {
+            (i..files.len())
+                .filter(|&j| spans[j].1 == last)
+                .any(|j| merged_path(table, partition, (first, last), &files[i..=j]) == path)
+        })
+    }
+
     /// Folds the next record in, or leaves the state as it was.
     ///
     /// # Errors
@@ -144,7 +214,15 @@ impl State {
             Record::Plan(plan) => self.plan(plan),
             Record::Commit(commit) => self.commit(commit),
             Record::Promote(promote) => self.promotions.push((self.next_seq, promote)),
-            Record::Gc(gc) => self.collected = gc.paths,
+            Record::Compact(compact) => self.compact(compact),
+            Record::Expire(expire) => {
+                self.remove(&expire.table, &expire.removes, Vec::new(), expire.expired_at_us);
+            }
+            Record::Gc(gc) => {
+                let gone: HashSet<&str> = gc.paths.iter().map(String::as_str).collect();
+                self.replaced.retain(|file| !gone.contains(file.path.as_str()));
+                self.collected = gc.paths;
+            }
         }
         self.next_seq += 1;
         Ok(())
@@ -181,6 +259,25 @@ impl State {
             let epoch = commit.epoch;
             self.checkpoint = Some(Arc::new(CheckpointAt { epoch, plan_number, checkpoint }));
         }
+    }
+
+    fn compact(&mut self, compact: Compact) {
+        let Compact { table, removes, adds, compacted_at_us } = compact;
+        self.remove(&table, &removes, adds, compacted_at_us);
+    }
+
+    /// Takes files out of a table; others take the place of the first.
+    fn remove(&mut self, table: &str, removes: &[String], adds: Vec<DataFile>, at_us: i64) {
+        let gone: HashSet<&str> = removes.iter().map(String::as_str).collect();
+        if let Some(files) = self.tables.get_mut(table) {
+            let at = files.iter().position(|file| gone.contains(file.path.as_str())).unwrap_or(0);
+            files.retain(|file| !gone.contains(file.path.as_str()));
+            files.splice(at..at, adds.into_iter().map(Arc::new));
+            if files.is_empty() {
+                self.tables.remove(table);
+            }
+        }
+        self.replaced.extend(removes.iter().map(|path| Replaced { path: path.clone(), at_us }));
     }
 
     fn source_mut(&mut self, source: &str, partition: Partition) -> &mut SourceState {

@@ -101,12 +101,18 @@ fn open_directory(directory: &FsPath, options: StoreOptions) -> Result<Arc<dyn O
 
 /// The memory stores of this process, by name. A lock and not a channel: it is
 /// held for a look-up while opening, and never across an await.
-static MEMORY: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
+static MEMORY: LazyLock<Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>> =
+    LazyLock::new(Mutex::default);
 
 fn named_memory(name: &str) -> Arc<dyn ObjectStore> {
     let mut stores = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-    let store = stores.entry(name.to_owned()).or_default();
-    Arc::<InMemory>::clone(store)
+    Arc::clone(stores.entry(name.to_owned()).or_insert_with(|| Arc::new(InMemory::new())))
+}
+
+/// Puts a store of one's own behind `memory://name`, in the place of what was there: for stores that
+/// no address names, such as one that fails as a test tells it to.
+pub fn mount(name: &str, store: Arc<dyn ObjectStore>) {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), store);
 }
 
 fn open_cloud(scheme: &str, address: &str) -> Result<Arc<dyn ObjectStore>> {
@@ -293,14 +299,60 @@ pub fn data_path(table: &str, partition: &str, epoch: Epoch, maker: Maker, numbe
     format!("data/{table}/{partition}/e{epoch}-{maker}-{number}.parquet")
 }
 
-/// The epoch in the path of a table's file; `None` where the path is no such file's.
+/// The table and the epoch in the path of a table's file; `None` where it is no such path.
 #[must_use]
-pub fn data_file_epoch(table: &str, path: &str) -> Option<Epoch> {
-    let within = path.strip_prefix("data/")?.strip_prefix(table)?.strip_prefix('/')?;
+pub fn data_path_parts(path: &str) -> Option<(&str, Epoch)> {
+    let (table, within) = path.strip_prefix("data/")?.split_once('/')?;
     let name = within.rsplit('/').next()?.strip_suffix(".parquet")?;
     let (rest, number) = name.rsplit_once('-')?;
     number.parse::<u32>().ok()?;
-    epoch_of(rest)
+    Some((table, epoch_of(rest)?))
+}
+
+/// The path of a file merged from others: `data/<table>/<partition>/m<first>-<last>-<digest>.parquet`.
+///
+/// `first` and `last` are the epochs that its rows span; the digest is of the names of the files merged,
+/// so that the same compaction begun twice makes one name.
+#[must_use]
+pub fn merged_path(
+    table: &str,
+    partition: &str,
+    epochs: (Epoch, Epoch),
+    inputs: &[&str],
+) -> String {
+    let (first, last) = epochs;
+    let digest = sha256(inputs.join("\n").as_bytes());
+    format!("data/{table}/{partition}/m{first}-{last}-{}.parquet", &digest[..16])
+}
+
+/// The epochs in the path of a merged file; `None` where it is no such path.
+#[must_use]
+pub fn merged_path_epochs(path: &str) -> Option<(Epoch, Epoch)> {
+    let name = path.strip_prefix("data/")?.rsplit('/').next()?;
+    let mut parts = name.strip_prefix('m')?.strip_suffix(".parquet")?.splitn(3, '-');
+    let first = parts.next()?.parse().ok()?;
+    let last = parts.next()?.parse().ok()?;
+    (parts.next()?.len() == 16).then_some((Epoch(first), Epoch(last)))
+}
+
+/// The first and the last epoch that a table's file holds rows of, from its path.
+#[must_use]
+pub fn epochs_of(path: &str) -> Option<(Epoch, Epoch)> {
+    let single = data_path_parts(path).map(|(_, epoch)| (epoch, epoch));
+    single.or_else(|| merged_path_epochs(path))
+}
+
+/// Whether a path is that of a merged file of a table.
+#[must_use]
+pub fn is_merged_file(table: &str, path: &str) -> bool {
+    let within = path.strip_prefix("data/").and_then(|path| path.strip_prefix(table));
+    within.is_some_and(|within| within.starts_with('/')) && merged_path_epochs(path).is_some()
+}
+
+/// The partition of a table, in the path of one of its files.
+#[must_use]
+pub fn partition_of(path: &str) -> Option<&str> {
+    path.strip_prefix("data/")?.split('/').nth(1)
 }
 
 /// The path of a file of state: `state/<stream>/<operator>/e<epoch>-w<worker>of<workers>.arrow`.
@@ -309,12 +361,12 @@ pub fn state_path(stream: &str, operator: &str, epoch: Epoch, maker: Maker) -> S
     format!("state/{stream}/{operator}/e{epoch}-{maker}.arrow")
 }
 
-/// The epoch in the path of a file of state; `None` where the path is no such file's.
+/// The stream, the operator and the epoch in the path of a file of state; `None` where it is no such path.
 #[must_use]
-pub fn state_file_epoch(stream: &str, operator: &str, path: &str) -> Option<Epoch> {
-    let within = path.strip_prefix("state/")?.strip_prefix(stream)?.strip_prefix('/')?;
-    let name = within.strip_prefix(operator)?.strip_prefix('/')?;
-    epoch_of(name.strip_suffix(".arrow")?)
+pub fn state_path_parts(path: &str) -> Option<(&str, &str, Epoch)> {
+    let (stream, within) = path.strip_prefix("state/")?.split_once('/')?;
+    let (operator, name) = within.rsplit_once('/')?;
+    Some((stream, operator, epoch_of(name.strip_suffix(".arrow")?)?))
 }
 
 /// The epoch of `e<epoch>-w<worker>of<workers>`.
@@ -355,11 +407,17 @@ mod tests {
         let maker = Maker { worker: 3, workers: 5 };
         let path = data_path("late", "p0", Epoch(12), maker, 4);
         assert_eq!(path, "data/late/p0/e12-w3of5-4.parquet");
-        assert_eq!(data_file_epoch("late", &path), Some(Epoch(12)));
-        assert_eq!(data_file_epoch("rejects", &path), None);
-        assert_eq!(data_file_epoch("late", "data/later/p0/e12-w3of5-4.parquet"), None);
-        assert_eq!(data_file_epoch("late", "data/late/p0/e-w3of5-4.parquet"), None);
-        assert_eq!(data_file_epoch("late", "data/late/p0/e1-w3.parquet"), None);
+        assert_eq!(data_path_parts(&path), Some(("late", Epoch(12))));
+        for other in ["e-w3of5-4", "e1-w3", "e1-w5of5-0", "e1-w3of5-x"] {
+            assert_eq!(data_path_parts(&format!("data/late/p0/{other}.parquet")), None);
+        }
+        let path = state_path("engines", "window", Epoch(7), maker);
+        assert_eq!(state_path_parts(&path), Some(("engines", "window", Epoch(7))));
+        let path = merged_path("late", "p0", (Epoch(3), Epoch(9)), &["a", "b"]);
+        assert_eq!(merged_path_epochs(&path), Some((Epoch(3), Epoch(9))));
+        assert_eq!(data_path_parts(&path), None);
+        assert!(is_merged_file("late", &path) && !is_merged_file("lat", &path));
+        assert_eq!(partition_of(&path), Some("p0"));
     }
 
     #[test]

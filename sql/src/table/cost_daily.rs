@@ -21,7 +21,7 @@ pub(super) const TABLE: Table = Table {
         ),
         required(cost::BILLED_COST, Type::Money, "sum of BilledCost, in the currency"),
         required(cost::EFFECTIVE_COST, Type::Money, "sum of EffectiveCost, in the currency"),
-        required("charges", Type::U64, "charge rows added up"),
+        required("charges", Type::I64, "charge rows added up"),
     ],
     sort: &["source", "entity_id", "day", "provider", "billing_account", "service", "currency"],
     statistics: &["source", "entity_id", "day", "service"],

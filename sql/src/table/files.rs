@@ -247,8 +247,7 @@ fn scalar(value: &Value, type_: &DataType) -> Option<ScalarValue> {
         DataType::Utf8 => ScalarValue::Utf8(Some(value.as_str()?.to_owned())),
         DataType::Boolean => ScalarValue::Boolean(Some(value.as_bool()?)),
         DataType::Int32 => ScalarValue::Int32(Some(value.as_i64()?.try_into().ok()?)),
-        DataType::UInt32 => ScalarValue::UInt32(Some(value.as_u64()?.try_into().ok()?)),
-        DataType::UInt64 => ScalarValue::UInt64(Some(value.as_u64()?)),
+        DataType::Int64 => ScalarValue::Int64(Some(value.as_i64()?)),
         DataType::Float32 => ScalarValue::Float32(Some(value.as_f64()? as f32)),
         DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
         DataType::Date32 => ScalarValue::Date32(Some(value.as_i64()?.try_into().ok()?)),
@@ -295,10 +294,10 @@ mod tests {
         assert_eq!(text(json!(null)), None);
         assert_eq!(text(json!(7)), None);
         assert_eq!(
-            scalar(&json!(u64::MAX), &DataType::UInt64),
-            Some(ScalarValue::UInt64(Some(u64::MAX)))
+            scalar(&json!(i64::MAX), &DataType::Int64),
+            Some(ScalarValue::Int64(Some(i64::MAX)))
         );
-        assert_eq!(scalar(&json!(-1), &DataType::UInt64), None);
+        assert_eq!(scalar(&json!(u64::MAX), &DataType::Int64), None);
         assert_eq!(scalar(&json!(i64::MAX), &DataType::Int32), None);
         assert_eq!(
             scalar(&json!(5), &timestamp()),

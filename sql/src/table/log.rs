@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
@@ -42,7 +42,7 @@ pub(super) const MODELS: Table = Table {
             Type::Instant,
             "event time from which it scores, UTC; null: from the beginning",
         ),
-        required("promoted_seq", Type::U64, "number of the log record that says so"),
+        required("promoted_seq", Type::I64, "number of the log record that says so"),
         required("reason", Type::Text, "why: by hand, by drift, a rollback"),
         optional("promoted_at", Type::Instant, "wall clock when it was promoted, UTC"),
     ],
@@ -55,20 +55,20 @@ pub(super) const EPOCHS: Table = Table {
     description: "what became of the records of one source in one committed epoch",
     kind: Kind::Log,
     own: &[
-        required("epoch", Type::U64, "the epoch"),
+        required("epoch", Type::I64, "the epoch"),
         required("source", Type::Text, "name of the configured stream"),
-        required("records_in", Type::U64, "records read, and rejects that belong to no record"),
-        required("on_time", Type::U64, "records accepted in time, duplicates included"),
-        required("late", Type::U64, "records older than the watermark at their arrival"),
-        required("rejected", Type::U64, "pieces of input that could not be read"),
+        required("records_in", Type::I64, "records read, and rejects that belong to no record"),
+        required("on_time", Type::I64, "records accepted in time, duplicates included"),
+        required("late", Type::I64, "records older than the watermark at their arrival"),
+        required("rejected", Type::I64, "pieces of input that could not be read"),
         required(
             "duplicates",
-            Type::U64,
+            Type::I64,
             "records accepted but seen before, and so without effect",
         ),
         required(
             "pending",
-            Type::U64,
+            Type::I64,
             "records held back in state after the epoch; a level, not a count of the epoch",
         ),
         optional(
@@ -77,8 +77,8 @@ pub(super) const EPOCHS: Table = Table {
             "least watermark over the partitions read that have not ended, UTC; null: all have, or none has one yet",
         ),
         required("ended", Type::Flag, "every partition read in the epoch has ended"),
-        required("files", Type::U64, "files of the commit that may hold rows of the source"),
-        required("rows", Type::U64, "rows in those files"),
+        required("files", Type::I64, "files of the commit that may hold rows of the source"),
+        required("rows", Type::I64, "rows in those files"),
         optional("started_at", Type::Instant, "wall clock when the epoch was planned, UTC"),
         optional("committed_at", Type::Instant, "wall clock when it was committed, UTC"),
     ],
@@ -98,9 +98,9 @@ pub(super) const TABLES: Table = Table {
             "'result' (Parquet files), 'log' (the log's records) or 'view'",
         ),
         required("description", Type::Text, "what a row is"),
-        required("files", Type::U64, "files it has now"),
-        required("rows", Type::U64, "rows in them; 0 for views"),
-        required("bytes", Type::U64, "bytes in them"),
+        required("files", Type::I64, "files it has now"),
+        required("rows", Type::I64, "rows in them; 0 for views"),
+        required("bytes", Type::I64, "bytes in them"),
     ],
     sort: &[],
     statistics: &[],
@@ -112,7 +112,7 @@ pub(super) const COLUMNS: Table = Table {
     kind: Kind::Log,
     own: &[
         required("table_name", Type::Text, "the table or view"),
-        required("ordinal", Type::U32, "its place, from 1"),
+        required("ordinal", Type::I32, "its place, from 1"),
         required("name", Type::Text, "its name"),
         required("type", Type::Text, "its Arrow type"),
         required("nullable", Type::Flag, "whether a row may lack it"),
@@ -251,7 +251,7 @@ pub(crate) fn columns(views: &[(&'static View, SchemaRef)]) -> RecordBatch {
         &COLUMNS,
         vec![
             Arc::new(StringArray::from_iter_values(tables)),
-            Arc::new(UInt32Array::from(ordinals)),
+            Arc::new(Int32Array::from(ordinals)),
             text(|field| field.name().clone()),
             text(|field| field.data_type().to_string()),
             Arc::new(nullable.collect::<BooleanArray>()),
@@ -331,7 +331,7 @@ fn batch(table: &Table, columns: Vec<ArrayRef>) -> RecordBatch {
 }
 
 fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from_iter_values(values))
+    Arc::new(Int64Array::from_iter_values(values.map(|value| value as i64)))
 }
 
 /// Instants; null for the least and the greatest, which stand for "always" and "at the end".

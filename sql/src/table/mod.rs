@@ -64,7 +64,7 @@ pub struct Column {
     pub doc: &'static str,
 }
 
-/// The types a column may have: few, so that any reader of Parquet has them all.
+/// The types a column may have: few, and those that Delta Lake has too, which knows no unsigned ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// `Utf8`.
@@ -75,10 +75,8 @@ pub enum Type {
     Flag,
     /// `Int32`.
     I32,
-    /// `UInt32`.
-    U32,
-    /// `UInt64`.
-    U64,
+    /// `Int64`.
+    I64,
     /// `Float32`.
     F32,
     /// `Float64`.
@@ -102,8 +100,7 @@ impl Type {
             Self::Bytes => DataType::Binary,
             Self::Flag => DataType::Boolean,
             Self::I32 => DataType::Int32,
-            Self::U32 => DataType::UInt32,
-            Self::U64 => DataType::UInt64,
+            Self::I64 => DataType::Int64,
             Self::F32 => DataType::Float32,
             Self::F64 => DataType::Float64,
             Self::Money => cost::money(),
@@ -142,15 +139,15 @@ pub const SOURCE: &str = "source";
 pub const COMMON: &[Column] = &[
     required(
         EPOCH,
-        Type::U64,
+        Type::I64,
         "epoch that committed the row; the one column that depends on how the input was cut",
     ),
     required(SOURCE, Type::Text, "name of the configured stream"),
-    required(result::PARTITION, Type::U32, "partition of the stream"),
-    required(result::OFFSET_FROM, Type::U64, "first record of the partition that the row rests on"),
+    required(result::PARTITION, Type::I32, "partition of the stream"),
+    required(result::OFFSET_FROM, Type::I64, "first record of the partition that the row rests on"),
     required(
         result::OFFSET_TO,
-        Type::U64,
+        Type::I64,
         "last record of the partition that the row rests on, inclusive",
     ),
 ];
@@ -165,7 +162,7 @@ const WINDOW_END: Column = required(
     Type::Instant,
     "window by count: event time of its last row; by time: its exclusive bound, UTC",
 );
-const ROWS: Column = required(result::ROWS, Type::U32, "input rows in the window");
+const ROWS: Column = required(result::ROWS, Type::I32, "input rows in the window");
 const MODEL: Column =
     required(result::MODEL, Type::Text, "name of the model in force at the window's end");
 const MODEL_VERSION: Column = required(result::MODEL_VERSION, Type::Text, "its immutable version");

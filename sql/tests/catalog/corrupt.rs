@@ -54,11 +54,11 @@ async fn damage_is_named() {
 #[tokio::test]
 async fn a_newer_builds_record_is_refused_by_name() {
     let store = log(2).await;
-    let text = r#"{"format":1,"seq":3,"nonce":"n","kind":"compact","body":{"files":[]}}"#;
+    let text = r#"{"format":1,"seq":3,"nonce":"n","kind":"reshape","body":{"files":[]}}"#;
     store.put(&path(3), text.into()).await.unwrap();
     let error = open(&store).await.unwrap_err();
     assert!(matches!(error, Error::Configuration(_)), "{error:?}");
-    assert!(error.to_string().contains("record kind \"compact\""), "{error}");
+    assert!(error.to_string().contains("record kind \"reshape\""), "{error}");
 }
 
 #[tokio::test]

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
-use cloudops_sql::catalog::record::{Commit, Plan, Record, StateRef, Takeover};
+use cloudops_sql::catalog::fold::EVERY;
+use cloudops_sql::catalog::record::{
+    Commit, Compact, DataFile, Gc, Plan, Record, StateRef, Takeover,
+};
+use cloudops_sql::catalog::store::{epochs_of, merged_path, partition_of};
 use cloudops_sql::catalog::{Catalog, State};
 use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::records::{checkpoint, commit, file, plan, promote};
 
@@ -193,7 +198,7 @@ fn the_later_promotion_from_the_same_time_holds() {
 }
 
 #[tokio::test]
-async fn only_state_that_nothing_needs_is_deleted() {
+async fn only_what_nothing_can_need_is_deleted() {
     let objects = Arc::new(InMemory::new());
     let mut writer = Catalog::open_at(Arc::clone(&objects) as _, Path::from("c")).await.unwrap();
     writer.take_over("test", "config", 1).await.unwrap();
@@ -204,23 +209,142 @@ async fn only_state_that_nothing_needs_is_deleted() {
         writer.append(Record::Plan(plan.clone())).await.unwrap();
         writer.append(Record::Commit(commit(&plan, 1))).await.unwrap();
     }
-    // Epochs 0 and 2 are checkpoints; the last one is needed, and data is never collected.
-    for needed in [path(2), "data/late/p0/e0-w0of1-0.parquet".to_owned()] {
-        let error = writer.collect(vec![needed]).await.unwrap_err();
+    // Epochs 0 and 2 are checkpoints, and epoch 3 is yet to come.
+    let live = writer.state().files("sensor_scores")[0].path.clone();
+    let future = "data/sensor_scores/p0/e3-w0of1-0.parquet".to_owned();
+    let foreign = "data/sensor_scores/_delta_log/00000000000000000000.json".to_owned();
+    for needed in [path(2), path(3), live, future, foreign] {
+        let dead = writer.state().dead([needed.as_str()]);
+        assert!(dead.is_empty(), "{dead:?}");
+        let error = writer.append(Record::Gc(Gc { paths: vec![needed] })).await.unwrap_err();
         assert!(error.to_string().contains("which is needed"), "{error}");
     }
-    writer.collect(vec![path(0)]).await.unwrap();
+    // A file of a committed epoch that its commit does not name is a stopped run's.
+    let orphan = "data/sensor_scores/p0/e1-w1of2-0.parquet".to_owned();
+    writer.put_file(&orphan, bytes::Bytes::from_static(b"abc")).await.unwrap();
+    writer.collect(&[path(0), orphan.clone(), path(2)]).await.unwrap();
     assert_eq!(writer.store().get(&path(0)).await.unwrap(), None);
+    assert_eq!(writer.store().get(&orphan).await.unwrap(), None);
     assert!(writer.store().get(&path(2)).await.unwrap().is_some());
 
-    // A writer that was stopped between the record and the deletion: the next one deletes.
+    // A program that was stopped between the record and the deletion: the next writer deletes.
     writer.put_file(&path(0), bytes::Bytes::from_static(b"abc")).await.unwrap();
     let mut next = Catalog::open_at(objects, Path::from("c")).await.unwrap();
     next.take_over("test", "config", 1).await.unwrap();
     assert_eq!(next.store().get(&path(0)).await.unwrap(), None);
-    let error = writer.collect(vec![path(1)]).await.unwrap_err();
+    let error = writer.collect(&[path(1)]).await.unwrap_err();
     assert!(
         matches!(error, cloudops_sql::Error::Fenced { .. }),
         "a zombie deletes nothing: {error}"
     );
+}
+
+fn merge(state: &State, from: usize, to: usize) -> Compact {
+    let files = &state.files("sensor_scores")[from..to];
+    let removes: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let inputs: Vec<&str> = removes.iter().map(String::as_str).collect();
+    let epochs = (epochs_of(inputs[0]).unwrap().0, epochs_of(inputs[inputs.len() - 1]).unwrap().1);
+    let partition = partition_of(inputs[0]).unwrap();
+    let path = merged_path("sensor_scores", partition, epochs, &inputs);
+    let rows = files.iter().map(|file| file.rows).sum();
+    let merged = DataFile { path, rows, ..(*files[0]).clone() };
+    Compact { table: "sensor_scores".into(), removes, adds: vec![merged], compacted_at_us: 5 }
+}
+
+/// Six epochs committed, a file each.
+async fn six(objects: &Arc<InMemory>) -> Catalog {
+    let mut writer = Catalog::open_at(Arc::clone(objects) as _, Path::default()).await.unwrap();
+    writer.take_over("test", "", 1).await.unwrap();
+    for _ in 0..6 {
+        let plan = plan(writer.state(), 1, 10);
+        writer.append(Record::Plan(plan.clone())).await.unwrap();
+        writer.append(Record::Commit(commit(&plan, 1))).await.unwrap();
+    }
+    writer
+}
+
+#[tokio::test]
+async fn files_are_merged_by_anyone_once() {
+    let objects = Arc::new(InMemory::new());
+    let mut writer = six(&objects).await;
+    let mut one = Catalog::open_at(Arc::clone(&objects) as _, Path::default()).await.unwrap();
+    let mut two = Catalog::open_at(Arc::clone(&objects) as _, Path::default()).await.unwrap();
+    let first = merge(one.state(), 1, 4);
+    let (merged, removes) = (first.adds[0].path.clone(), first.removes.clone());
+    let second = merge(two.state(), 3, 5);
+    let lost = second.adds[0].path.clone();
+    // Both may still land, so neither file is dead.
+    assert!(one.state().dead([merged.as_str(), lost.as_str()]).is_empty());
+    one.append(Record::Compact(first)).await.unwrap();
+    let error = two.append(Record::Compact(second)).await.unwrap_err();
+    assert!(matches!(error, cloudops_sql::Error::Superseded { .. }), "{error}");
+    assert_eq!(two.state().dead([merged.as_str(), lost.as_str()]), [lost.as_str()]);
+
+    // The writer goes on, and the merged file stands where its first part stood.
+    let plan = plan(writer.state(), 1, 10);
+    writer.append(Record::Plan(plan.clone())).await.unwrap();
+    writer.append(Record::Commit(commit(&plan, 1))).await.unwrap();
+    let files = writer.state().files("sensor_scores");
+    assert_eq!(files.len(), 5);
+    assert_eq!(files[1].path, merged);
+    let replaced = writer.state().replaced.iter().map(|file| (file.path.clone(), file.at_us));
+    assert!(replaced.eq(removes.iter().map(|path| (path.clone(), 5))));
+    writer.collect(&removes).await.unwrap();
+    assert!(writer.state().replaced.is_empty());
+}
+
+#[tokio::test]
+async fn compaction_neither_loses_nor_invents() {
+    let objects = Arc::new(InMemory::new());
+    let state = State::clone(six(&objects).await.state());
+    let refused = |change: &dyn Fn(&mut Compact), message: &str| {
+        let mut compact = merge(&state, 0, 3);
+        apply(&mut state.clone(), Record::Compact(compact.clone()));
+        change(&mut compact);
+        let error = state.clone().apply(Record::Compact(compact)).unwrap_err();
+        assert!(error.contains(message), "{error:?} does not say {message:?}");
+    };
+    refused(&|c| c.adds[0].rows += 1, "rows become");
+    refused(&|c| c.adds.clear(), "rows become 0");
+    refused(&|c| c.removes[0] = "data/sensor_scores/p0/e77-w0of1-0.parquet".into(), "not there");
+    refused(&|c| c.removes.clear(), "of no file");
+    refused(&|c| c.adds[0].path = c.removes[0].clone(), "no merged file");
+    refused(&|c| c.table = "late".into(), "not there");
+}
+
+#[tokio::test]
+async fn a_long_log_is_folded_and_opened_from_its_fold() {
+    let store = Arc::new(InMemory::new());
+    let open = async || Catalog::open_at(Arc::<InMemory>::clone(&store), Path::default()).await;
+    let mut writer = open().await.unwrap();
+    writer.take_over("test", "", 1).await.unwrap();
+    while writer.state().next_seq < 3 * EVERY + 100 {
+        let plan = plan(writer.state(), 1, 10);
+        writer.append(Record::Plan(plan.clone())).await.unwrap();
+        writer.append(Record::Commit(commit(&plan, 1))).await.unwrap();
+    }
+    let folded: Vec<_> = store.list(Some(&Path::from("checkpoint"))).try_collect().await.unwrap();
+    assert_eq!(folded.len(), 6, "three runs of records, three states");
+    let whole: Vec<_> = writer.history().records().try_collect().await.unwrap();
+
+    // What is folded is read from its fold: the records themselves may even be gone.
+    for seq in 1..=3 * EVERY {
+        store.delete(&Path::from(format!("log/{seq:020}.json"))).await.unwrap();
+    }
+    let reader = open().await.unwrap();
+    assert_eq!(reader.state(), writer.state());
+    let again: Vec<_> = reader.history().records().try_collect().await.unwrap();
+    assert_eq!(again, whole);
+    let part = reader.history().records_from(EVERY + 7).map_ok(|(seq, _)| seq);
+    let part: Vec<_> = part.try_collect().await.unwrap();
+    assert!(part.into_iter().eq(EVERY + 7..reader.state().next_seq));
+
+    // A fold that is not whole is named, and nothing is guessed.
+    let last = Path::from(format!("checkpoint/state-{:020}.json.zst", 3 * EVERY));
+    let bytes = store.get(&last).await.unwrap().bytes().await.unwrap();
+    for broken in [bytes.slice(..bytes.len() - 9), bytes::Bytes::new()] {
+        store.put(&last, broken.into()).await.unwrap();
+        let error = open().await.unwrap_err().to_string();
+        assert!(error.contains("state-") && error.contains("corrupt"), "{error}");
+    }
 }

@@ -1,0 +1,177 @@
+//! The workers of this process, and what they are built from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cloudops_models::registry::{Registry, scorer_factory};
+use cloudops_models::scorer::ScorerOptions;
+use cloudops_operators::score::{ModelId, Timeline};
+use cloudops_sql::catalog::Store;
+use cloudops_sql::catalog::record::Checkpoint;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use timely::{CommunicationConfig, WorkerConfig};
+
+use crate::checkpoint::{self, States};
+use crate::cluster::Cluster;
+use crate::cluster::control::Post;
+use crate::cluster::message::{Mail, Same};
+use crate::engine::BUILD;
+use crate::job::Job;
+use crate::worker::{self, Blueprint, Command, Report};
+
+/// How long a process waits for the others to be there.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The workers of this process.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    commands: Vec<Sender<Command>>,
+    /// What they say, and what other processes say through them.
+    pub(crate) reports: Receiver<Report>,
+    threads: Vec<std::thread::Thread>,
+    outbox: Option<Sender<Mail>>,
+}
+
+impl Crew {
+    /// Starts workers, and connects to the other processes where there are some.
+    ///
+    /// # Errors
+    /// When the operating system has no thread to give, or not all processes come.
+    pub(crate) fn start(workers: usize, cluster: Option<&Cluster>) -> Result<Self> {
+        let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+        let (report, reports) = unbounded();
+        let (hello, hellos) = unbounded();
+        let (outbox, mails) = match cluster {
+            Some(_) => {
+                let (sender, receiver) = unbounded();
+                (Some(sender), Some(receiver))
+            }
+            None => (None, None),
+        };
+        let first = cluster.map_or(0, |cluster| cluster.index * workers);
+        let several = cluster.is_some();
+        let mails = std::sync::Mutex::new(mails);
+        let run = move |worker: &mut timely::worker::Worker| {
+            let place = worker.index() - first;
+            // Both fail only when the coordinator is gone, and with it the reason to work.
+            drop(hello.send((place, std::thread::current())));
+            let post = several.then(|| {
+                let outbox = if place == 0 { mails.lock().ok().and_then(|mut m| m.take()) } else { None };
+                Post::connect(worker, workers, outbox, &report)
+            });
+            worker::run(worker, &receivers[place], &report, post);
+        };
+        let communication = match cluster {
+            None => CommunicationConfig::Process(workers),
+            Some(Cluster { index, addresses }) => CommunicationConfig::Cluster {
+                threads: workers,
+                process: *index,
+                addresses: addresses.clone(),
+                report: false,
+                zerocopy: false,
+            },
+        };
+        let worker = WorkerConfig::default().idle_spin(Duration::ZERO);
+        let config = timely::Config { communication, worker };
+        std::thread::Builder::new()
+            .name("workers".to_owned())
+            .spawn(move || match timely::execute(config, run) {
+                // Joining keeps the workers alive until their channels close.
+                Ok(guards) => drop(guards.join()),
+                Err(error) => tracing::error!(error, "the workers could not start"),
+            })
+            .context("starting the workers")?;
+        let mut threads = vec![None; workers];
+        for _ in 0..workers {
+            let Ok((place, thread)) = hellos.recv_timeout(PATIENCE) else {
+                let Some(cluster) = cluster else { bail!("a worker did not start") };
+                bail!(
+                    "not all of the {} processes are there after {} s: this is {} of {}",
+                    cluster.processes(),
+                    PATIENCE.as_secs(),
+                    cluster.index,
+                    cluster.addresses.join(", ")
+                );
+            };
+            threads[place] = Some(thread);
+        }
+        let threads = threads.into_iter().flatten().collect();
+        Ok(Self { commands, reports, threads, outbox })
+    }
+
+    /// Number of workers in this process.
+    pub(crate) fn workers(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Has every worker build its share of the graph.
+    pub(crate) fn build(&self, blueprint: &Blueprint) {
+        for worker in 0..self.workers() {
+            self.command(worker, Command::Build(Box::new(blueprint.clone())));
+        }
+    }
+
+    /// Tells a worker; one that has failed says why in its report.
+    pub(crate) fn command(&self, worker: usize, command: Command) {
+        if self.commands[worker].send(command).is_ok() {
+            self.threads[worker].unpark();
+        }
+    }
+
+    /// Sends a message to the other processes, or from one of them to the first.
+    pub(crate) fn send(&self, mail: Mail) {
+        if let Some(outbox) = &self.outbox
+            && outbox.send(mail).is_ok()
+        {
+            self.threads[0].unpark();
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.outbox = None;
+        self.commands.clear();
+        self.threads.iter().for_each(std::thread::Thread::unpark);
+    }
+}
+
+/// What processes of one job must share.
+pub(crate) fn same(job: &Job) -> Same {
+    Same { build: BUILD.to_owned(), config_hash: job.hash.clone(), workers: job.workers }
+}
+
+/// What workers are built from: the job, and the state to begin with.
+///
+/// # Errors
+/// Names the file of state that is missing, or is not the one that was written.
+pub(crate) async fn blueprint(
+    job: &Arc<Job>,
+    registry: &Registry,
+    store: &Store,
+    checkpoint: Option<&Checkpoint>,
+    timelines: Vec<Vec<(i64, ModelId)>>,
+) -> Result<Blueprint> {
+    let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
+    let restored = match checkpoint {
+        Some(checkpoint) => checkpoint::load(store, checkpoint, &names).await?,
+        None => names.iter().map(|_| States::new()).collect(),
+    };
+    let timelines = timelines.into_iter().map(|entries| {
+        let mut timeline = Timeline::default();
+        for (from, model) in entries {
+            timeline.promote(from, model);
+        }
+        timeline
+    });
+    let scorers = job.streams.iter().map(|stream| {
+        scorer_factory(registry, ScorerOptions { hop: stream.hop(), ..ScorerOptions::default() })
+    });
+    Ok(Blueprint {
+        scorers: scorers.collect(),
+        timelines: timelines.collect(),
+        restored: Arc::new(restored),
+        job: Arc::clone(job),
+    })
+}

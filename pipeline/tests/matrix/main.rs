@@ -1,0 +1,109 @@
+//! The crash matrix: every operation on the store fails in every way, and what is committed in the end
+//! is what an undisturbed run commits.
+//!
+//! A case is a job of three streams that is started again until it ends, then compaction, publication
+//! and the deletion of dead files, each started again until it is done. One operation of all of these
+//! fails, or in the soak several. Epochs go one at a time, so that a case is the same case again.
+//!
+//! ```text
+//! make soak CASES=100000 SEED=1
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a case that fails, fails the test"
+)]
+
+mod case;
+mod store;
+
+use case::{Case, Job, Kept, number};
+use cloudops_operators::seeded::SplitMix64;
+use store::Fault;
+
+/// Cases of the matrix that each run takes, spread over all operations.
+const CASES: u64 = 2_100;
+
+#[test]
+fn every_operation_fails_in_every_way() {
+    let job = Job::write();
+    let mut undisturbed = Vec::new();
+    for workers in [1, 2, 4] {
+        let (kept, operations) = job.run(&Case { workers, faults: Vec::new() }).unwrap();
+        undisturbed.push((workers, kept, operations));
+    }
+    same_rows(&undisturbed);
+    let all: u64 = undisturbed.iter().map(|(_, _, operations)| operations).sum();
+    let all = all * Fault::ALL.len() as u64;
+    let cases = number("CASES", CASES).min(all);
+    // Steps through the whole matrix with a stride that does not divide it.
+    let mut run = 0;
+    let mut at = number("SEED", 1);
+    let mut seen = vec![false; all as usize];
+    while run < cases {
+        at = (at + all / cases.max(1) + 1) % all;
+        while std::mem::replace(&mut seen[at as usize], true) {
+            at = (at + 1) % all;
+        }
+        let (workers, want, operation, fault) = place(&undisturbed, at);
+        let case = Case { workers, faults: vec![(operation, fault)] };
+        check(&job, &case, want);
+        run += 1;
+    }
+    println!("{run} cases of {all}, 0 divergences");
+}
+
+#[test]
+#[ignore = "as long as you like; see `make soak`"]
+fn several_operations_fail_at_once() {
+    let job = Job::write();
+    let (cases, first) = (number("CASES", 10_000), number("SEED", 1));
+    let mut undisturbed = Vec::new();
+    for workers in [1, 2, 4] {
+        let (kept, operations) = job.run(&Case { workers, faults: Vec::new() }).unwrap();
+        undisturbed.push((workers, kept, operations));
+    }
+    for seed in first..first + cases {
+        let mut random = SplitMix64::new(seed);
+        let (workers, want, operations) = &undisturbed[(random.bits() % 3) as usize];
+        let faults = (0..1 + random.bits() % 5).map(|_| {
+            let fault = Fault::ALL[(random.bits() % Fault::ALL.len() as u64) as usize];
+            (random.bits() % (operations + operations / 2), fault)
+        });
+        let case = Case { workers: *workers, faults: faults.collect() };
+        if let Err(difference) = job.run(&case).and_then(|(kept, _)| want.differs(&kept)) {
+            println!("SEED={seed} CASES=1: {case:?}");
+            println!("{} cases, 1 divergences", seed - first + 1);
+            panic!("{difference}");
+        }
+    }
+    println!("{cases} cases, 0 divergences");
+}
+
+/// The case number `at` of the matrix.
+fn place(undisturbed: &[(usize, Kept, u64)], mut at: u64) -> (usize, &Kept, u64, Fault) {
+    let kinds = Fault::ALL.len() as u64;
+    for (workers, kept, operations) in undisturbed {
+        if at < operations * kinds {
+            return (*workers, kept, at / kinds, Fault::ALL[(at % kinds) as usize]);
+        }
+        at -= operations * kinds;
+    }
+    unreachable!("the matrix is as large as its parts")
+}
+
+fn check(job: &Job, case: &Case, want: &Kept) {
+    if let Err(difference) = job.run(case).and_then(|(kept, _)| want.differs(&kept)) {
+        panic!("{case:?}: {difference}");
+    }
+}
+
+/// Whatever the workers, the rows are the same; files are not.
+fn same_rows(runs: &[(usize, Kept, u64)]) {
+    for (workers, kept, _) in &runs[1..] {
+        assert_eq!(kept.rows, runs[0].1.rows, "{workers} workers");
+    }
+    assert!(runs[0].1.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>() > 60);
+}
