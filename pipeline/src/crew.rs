@@ -21,7 +21,7 @@ use crate::job::Job;
 use crate::worker::{self, Blueprint, Command, Report};
 
 /// How long a process waits for the others to be there.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The workers of this process.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Crew {
             // Both fail only when the coordinator is gone, and with it the reason to work.
             drop(hello.send((place, std::thread::current())));
             let post = several.then(|| {
-                let outbox = if place == 0 { mails.lock().ok().and_then(|mut m| m.take()) } else { None };
+                let outbox =
+                    if place == 0 { mails.lock().ok().and_then(|mut m| m.take()) } else { None };
                 Post::connect(worker, workers, outbox, &report)
             });
             worker::run(worker, &receivers[place], &report, post);

@@ -17,8 +17,10 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod cluster;
 pub mod command;
 pub mod config;
+mod crew;
 pub mod dataflow;
 pub mod drift;
 pub mod engine;

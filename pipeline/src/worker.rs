@@ -12,9 +12,12 @@ use cloudops_operators::score::{ModelId, ScorerFactory, Timeline};
 use cloudops_operators::supervise::{Busy, Cause};
 use cloudops_operators::watermark::Watermark;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 
 use crate::checkpoint::{EncodedState, States};
+use crate::cluster::control::Post;
+use crate::cluster::message::Mail;
 use crate::dataflow;
 use crate::job::Job;
 use crate::sink::Encoded;
@@ -22,6 +25,8 @@ use crate::sink::Encoded;
 /// What the coordinator tells a worker, in order.
 #[derive(Debug)]
 pub enum Command {
+    /// Build the graph; the first command, once.
+    Build(Box<Blueprint>),
     /// Take in an epoch; where it is a checkpoint, take in no other before its state is written down.
     Epoch(Epoch, Vec<StreamInput>, bool),
     /// A model is in force from an event time on; no window ending there has been closed.
@@ -55,6 +60,8 @@ pub enum Report {
     Complete(Epoch, usize, Completed),
     /// An operator failed: the epoch cannot complete.
     Failed(String, Cause),
+    /// Another process has something to say.
+    Mail(Mail),
 }
 
 /// One worker's part of a complete epoch.
@@ -69,7 +76,7 @@ pub struct Completed {
 }
 
 /// How far a stream is on one worker after an epoch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StreamProgress {
     /// Rows on time that were found to be duplicates, in this epoch.
     pub duplicates: u64,
@@ -83,7 +90,9 @@ pub struct StreamProgress {
     pub windows: u64,
     /// CPU time of the stream's operators since the last report.
     pub busy: Busy,
-    /// Drift verdicts reached, on the worker that judges.
+    /// Drift verdicts reached, on the worker that judges: the first of all, so that they never cross
+    /// between processes.
+    #[serde(skip)]
     pub verdicts: Vec<DriftVerdict>,
 }
 
@@ -110,43 +119,66 @@ impl std::fmt::Debug for Blueprint {
 const NAP: Duration = Duration::from_millis(200);
 
 /// Runs a worker until its commands end and every epoch is complete.
-pub fn run(
+pub(crate) fn run(
     worker: &mut Worker,
-    blueprint: &Blueprint,
     commands: &Receiver<Command>,
     reports: &Sender<Report>,
+    mut post: Option<Post>,
 ) {
-    let mut graph = match dataflow::build(worker, blueprint) {
-        Ok(graph) => graph,
-        Err(error) => {
-            // The coordinator stops the job; if it is gone already, there is nobody to tell.
-            drop(reports.send(Report::Failed("build".to_owned(), error.into())));
-            return;
-        }
-    };
+    work(worker, commands, reports, post.as_mut());
+    // What is still to be said to other processes is said before this one leaves them.
+    while post.as_mut().is_some_and(Post::pump) {
+        worker.step_or_park(Some(NAP));
+    }
+}
+
+fn work(
+    worker: &mut Worker,
+    commands: &Receiver<Command>,
+    reports: &Sender<Report>,
+    mut post: Option<&mut Post>,
+) {
+    let mut graph = None;
     let mut open: VecDeque<Epoch> = VecDeque::new();
     let mut more = true;
     // While an epoch's state is awaited, operators must not see another epoch's rows.
     let mut checkpoint = None;
     while more || !open.is_empty() {
+        if let Some(post) = &mut post {
+            post.pump();
+        }
         while checkpoint.is_none() {
-            match commands.try_recv() {
-                Ok(Command::Epoch(epoch, inputs, is_checkpoint)) => {
+            match (commands.try_recv(), &mut graph) {
+                (Ok(Command::Build(blueprint)), _) => match dataflow::build(worker, &blueprint) {
+                    Ok(built) => graph = Some(built),
+                    Err(error) => {
+                        // The coordinator stops the job; if it is gone, there is nobody to tell.
+                        drop(reports.send(Report::Failed("build".to_owned(), error.into())));
+                        return;
+                    }
+                },
+                (Ok(Command::Epoch(epoch, inputs, is_checkpoint)), Some(graph)) => {
                     graph.give(epoch, inputs);
                     open.push_back(epoch);
                     checkpoint = is_checkpoint.then_some(epoch);
                 }
-                Ok(Command::Promote { stream, effective_from_us, model }) => {
+                (Ok(Command::Promote { stream, effective_from_us, model }), Some(graph)) => {
                     graph.promote(stream, effective_from_us, &model);
                 }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
+                (Ok(_), None) => {
+                    let cause = "a command came before there was a graph".into();
+                    drop(reports.send(Report::Failed("build".to_owned(), cause)));
+                    return;
+                }
+                (Err(TryRecvError::Empty), _) => break,
+                (Err(TryRecvError::Disconnected), _) => {
                     more = false;
                     break;
                 }
             }
         }
         worker.step_or_park(Some(if open.is_empty() && !more { Duration::ZERO } else { NAP }));
+        let Some(graph) = &mut graph else { continue };
         if let Some((operator, cause)) = graph.supervisor.take_fault() {
             // The coordinator stops the job; if it is gone already, there is nobody to tell.
             drop(reports.send(Report::Failed(operator, cause)));

@@ -18,9 +18,8 @@ use tokio::runtime::Runtime;
 use super::Cluster;
 use super::message::{Begin, Letter, Mail, Order};
 use crate::crew::{self, Crew};
-use crate::engine::BUILD;
 use crate::job::Job;
-use crate::sink::stage::{Staged, stage};
+use crate::sink::staged::{Staged, stage};
 use crate::worker::{Command, Completed, Report, StreamInput};
 
 /// Serves the first process until the job ends.
@@ -121,7 +120,8 @@ impl Agent<'_> {
             Order::Promote { stream, effective_from_us, model } => {
                 for worker in 0..self.job.workers {
                     let model = model.clone();
-                    self.crew.command(worker, Command::Promote { stream, effective_from_us, model });
+                    self.crew
+                        .command(worker, Command::Promote { stream, effective_from_us, model });
                 }
                 Ok(())
             }

@@ -11,7 +11,7 @@ use cloudops_sql::catalog::record::Checkpoint;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::sink::stage::Staged;
+use crate::sink::staged::Staged;
 
 /// What the first process tells all others, in order.
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,8 +115,8 @@ impl Mail {
 
     pub(super) fn into_batch(self) -> Batch {
         let column: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&self.0]));
-        let records = RecordBatch::try_from_iter([("message", column)])
-            .expect("one column makes a batch");
+        let records =
+            RecordBatch::try_from_iter([("message", column)]).expect("one column makes a batch");
         Batch::new(Partition(0), records)
     }
 

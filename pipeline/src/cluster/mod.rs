@@ -50,7 +50,10 @@ impl Cluster {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("reading the hosts {}", path.display()))?;
                 let lines = text.lines().map(str::trim);
-                lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+                lines
+                    .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                    .map(str::to_owned)
+                    .collect()
             }
         };
         ensure!(

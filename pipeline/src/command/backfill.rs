@@ -11,12 +11,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{print, print_json};
 use crate::clock::SystemClock;
+use crate::cluster::{Cluster, agent};
 use crate::config::Config;
 use crate::engine::{self, Options, Summary};
 
 /// Run a job until told to stop.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloudops run --config pipeline.toml\n\n\
+#[command(after_help = "Examples:\n  cloudops run --config pipeline.toml\n  \
+    cloudops run --config pipeline.toml --processes 2 --process-index 0 --hosts hosts.txt\n\n\
     SIGTERM or Ctrl-C drains what is planned, commits it and exits with 0; a second one exits at once.")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -48,6 +50,15 @@ struct Common {
     /// Overrides `catalog.url`.
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
+    /// Number of processes that run the job together.
+    #[arg(long, default_value_t = 1)]
+    processes: usize,
+    /// Which of them this is, from 0. The first reads the input and commits.
+    #[arg(long, default_value_t = 0, env = "CLOUDOPS_PROCESS_INDEX")]
+    process_index: usize,
+    /// Where they listen: a file with a line `host:port` for each. Default: this machine, from port 2101.
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
     /// Show where the CPU time went, by stream and step.
     #[arg(long)]
     profile: bool,
@@ -80,7 +91,10 @@ impl Common {
         if let Some(catalog) = self.catalog {
             config.catalog.url = catalog;
         }
-        let summary = run(&config, live, onnxruntime, true)?;
+        let cluster = Cluster::new(self.processes, self.process_index, self.hosts.as_deref())?;
+        let Some(summary) = run_on(&config, live, onnxruntime, true, cluster.as_ref())? else {
+            return Ok(());
+        };
         if self.json {
             return print_json(&summary);
         }
@@ -96,6 +110,18 @@ pub(super) fn run(
     onnxruntime: Option<&Path>,
     progress: bool,
 ) -> Result<Summary> {
+    let summary = run_on(config, live, onnxruntime, progress, None)?;
+    summary.context("a process alone has a summary")
+}
+
+/// The same on several processes; `None` on those that only serve the first.
+fn run_on(
+    config: &Config,
+    live: bool,
+    onnxruntime: Option<&Path>,
+    progress: bool,
+    cluster: Option<&Cluster>,
+) -> Result<Option<Summary>> {
     let job = config.validate(live)?;
     let registry = Registry::open(&config.registry()?)?;
     if job.streams.iter().any(|stream| stream.model.is_some()) {
@@ -108,7 +134,11 @@ pub(super) fn run(
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .context("listening for signals")?;
     }
-    engine::run(job, registry, Options { live, stop, clock: Arc::new(SystemClock), progress })
+    if let Some(cluster) = cluster.filter(|cluster| cluster.index > 0) {
+        return agent::serve(job, registry, cluster, &stop).map(|()| None);
+    }
+    let options = Options { live, stop, clock: Arc::new(SystemClock), progress };
+    engine::run_on(job, registry, options, cluster).map(Some)
 }
 
 /// The summary for a person.

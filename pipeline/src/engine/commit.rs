@@ -1,15 +1,14 @@
 //! The end of an epoch: check the accounts, stage the files, make it true.
 
 use anyhow::{Result, ensure};
-use cloudops_operators::epoch::Epoch;
+use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_sql::catalog::record::{
-    Checkpoint, Commit, DataFile, Plan, Record, SourceCommit, StateRef, StreamState,
+    Checkpoint, Commit, Plan, Record, SourceCommit, StateRef, StreamState,
 };
-use cloudops_sql::catalog::store::{Maker, data_path, state_path};
+use cloudops_sql::catalog::store::Maker;
 
-use super::{Engine, InFlight};
-use crate::checkpoint::EncodedState;
-use crate::worker::Completed;
+use super::{Done, Engine, InFlight};
+use crate::sink::staged::stage;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
 #[derive(Debug, Default, Clone, Copy)]
@@ -40,8 +39,13 @@ impl Engine<'_> {
     /// Commits a complete epoch, or passes over one that an earlier run committed.
     pub(super) fn commit(&mut self, epoch: InFlight) -> Result<()> {
         let InFlight { plan, shares, completed, barriers, checkpoint } = epoch;
-        let completed: Vec<Completed> = completed.into_iter().flatten().collect();
-        let totals = self.totals(&completed);
+        let done: Vec<Done> = completed.into_iter().flatten().collect();
+        let totals = self.totals(&done);
+        let verdicts: Vec<Vec<DriftVerdict>> = (0..self.job.streams.len())
+            .map(|stream| {
+                done.iter().flat_map(|done| done.streams()[stream].verdicts.clone()).collect()
+            })
+            .collect();
         for (stream, total) in totals.iter().enumerate() {
             let admitted: u64 =
                 shares.iter().filter(|s| s.stream == stream).map(|s| s.on_time).sum();
@@ -80,28 +84,22 @@ impl Engine<'_> {
         } else {
             let sources = self.source_commits(&plan, &shares, &totals);
             let mut files = Vec::new();
-            for (worker, completed) in completed.iter().enumerate() {
-                let maker = self.maker(worker);
-                for (n, file) in completed.files.iter().enumerate() {
-                    let path = data_path(file.table, &file.source, plan.epoch, maker, n as u32);
-                    self.summary.rows += file.rows;
-                    self.summary.files += 1;
-                    let put = self.catalog.put_file(&path, file.bytes.clone());
-                    let stored = self.runtime.block_on(put)?;
-                    files.push(DataFile {
-                        table: file.table.to_owned(),
-                        path,
-                        bytes: stored.bytes,
-                        sha256: stored.sha256,
-                        rows: file.rows,
-                        columns: file.statistics.clone(),
-                    });
-                }
+            let mut states = Vec::new();
+            for (worker, done) in done.into_iter().enumerate() {
+                let staged = match done {
+                    Done::Here(completed) => {
+                        let store = self.catalog.store();
+                        let maker = self.maker(worker);
+                        self.runtime.block_on(stage(store, plan.epoch, maker, completed))?
+                    }
+                    Done::Elsewhere(staged) => staged,
+                };
+                files.extend(staged.files);
+                states.extend(staged.states);
             }
-            let checkpoint = match checkpoint {
-                Some(streams) => Some(self.stage_states(plan.epoch, streams, &completed)?),
-                None => None,
-            };
+            self.summary.files += files.len() as u64;
+            self.summary.rows += files.iter().map(|file| file.rows).sum::<u64>();
+            let checkpoint = checkpoint.map(|streams| self.checkpoint(states, streams));
             let commit = Commit {
                 epoch: plan.epoch,
                 generation: self.generation,
@@ -123,55 +121,33 @@ impl Engine<'_> {
         }
         self.progress.advance(&self.summary);
         for (stream, period_end_us) in barriers {
-            let fired = completed
+            let fired = verdicts[stream]
                 .iter()
-                .flat_map(|c| &c.streams[stream].verdicts)
                 .any(|verdict| verdict.retrain && verdict.period_end_us <= period_end_us);
             // A later plan in the log means that an earlier run has settled this already.
             let settled = self.committed_before.is_some_and(|last| plan.epoch < last);
             if fired && !settled {
-                self.retrain(stream, period_end_us, &completed)?;
+                self.retrain(stream, period_end_us, &verdicts[stream])?;
             }
         }
         Ok(())
     }
 
     fn maker(&self, worker: usize) -> Maker {
-        Maker { worker: worker as u32, workers: self.commands.len() as u32 }
+        Maker { worker: worker as u32, workers: self.workers() as u32 }
     }
 
-    /// Stages the state after an epoch.
-    fn stage_states(
-        &self,
-        epoch: Epoch,
-        mut streams: Vec<StreamState>,
-        completed: &[Completed],
-    ) -> Result<Checkpoint> {
+    /// The state after an epoch, with what the coordinator knows of its streams.
+    fn checkpoint(&self, states: Vec<StateRef>, mut streams: Vec<StreamState>) -> Checkpoint {
         for (stream, account) in streams.iter_mut().zip(&self.accounts) {
             stream.admitted = account.admitted;
         }
-        let mut states = Vec::new();
-        for (worker, completed) in completed.iter().enumerate() {
-            for state in &completed.states {
-                let EncodedState { stream, operator, rows, bytes } = state;
-                let path = state_path(stream, operator, epoch, self.maker(worker));
-                let stored = self.runtime.block_on(self.catalog.put_file(&path, bytes.clone()))?;
-                states.push(StateRef {
-                    stream: stream.clone(),
-                    operator: (*operator).to_owned(),
-                    path,
-                    bytes: stored.bytes,
-                    sha256: stored.sha256,
-                    rows: *rows,
-                });
-            }
-        }
-        Ok(Checkpoint { states, streams })
+        Checkpoint { states, streams }
     }
 
-    fn totals(&self, completed: &[Completed]) -> Vec<Totals> {
+    fn totals(&self, done: &[Done]) -> Vec<Totals> {
         let mut totals = vec![Totals::default(); self.job.streams.len()];
-        for progress in completed.iter().map(|completed| &completed.streams) {
+        for progress in done.iter().map(Done::streams) {
             for (total, progress) in totals.iter_mut().zip(progress) {
                 total.taken += progress.taken;
                 total.duplicates += progress.duplicates;

@@ -25,18 +25,25 @@ use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Plan, Record, StreamState};
 use cpu_time::ThreadTime;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::RecvTimeoutError;
 use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::cluster::message::{Letter, Mail, Order};
+use crate::crew::Crew;
 use crate::job::Job;
 use crate::maintenance::Service;
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
+use crate::sink::staged::Staged;
 use crate::source::cursor::Patience;
-use crate::worker::{self, Command, Completed, Report};
+use crate::worker::{self, Command, Completed, Report, StreamProgress};
 use gather::{Gather, Share};
+
+/// This build, as the log names it.
+pub(crate) const BUILD: &str = concat!("cloudops ", env!("CARGO_PKG_VERSION"));
 
 /// How a job is run.
 #[derive(Debug)]
@@ -86,6 +93,19 @@ pub struct Summary {
 /// When the input or the catalog fails, another writer takes over, or an operator fails. What was
 /// committed before stays true.
 pub fn run(job: Job, registry: Registry, options: Options) -> Result<Summary> {
+    run_on(job, registry, options, None)
+}
+
+/// The same as the first of several processes.
+///
+/// # Errors
+/// As [`run`]; also when another process fails or is gone.
+pub fn run_on(
+    job: Job,
+    registry: Registry,
+    options: Options,
+    cluster: Option<&Cluster>,
+) -> Result<Summary> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -93,7 +113,7 @@ pub fn run(job: Job, registry: Registry, options: Options) -> Result<Summary> {
         .context("starting the I/O runtime")?;
     let job = Arc::new(job);
     let stop_readers = Arc::new(AtomicBool::new(false));
-    let result = Engine::start(&job, registry, options, &runtime, &stop_readers)
+    let result = Engine::start(&job, registry, options, &runtime, &stop_readers, cluster)
         .and_then(|mut engine| engine.work());
     stop_readers.store(true, Ordering::Relaxed);
     result
@@ -103,11 +123,28 @@ pub fn run(job: Job, registry: Registry, options: Options) -> Result<Summary> {
 struct InFlight {
     plan: Plan,
     shares: Vec<SourceShare>,
-    completed: Vec<Option<Completed>>,
+    completed: Vec<Option<Done>>,
     /// Streams that wait for this epoch's drift verdict, with the period's end.
     barriers: Vec<(usize, i64)>,
     /// Where its commit will hold the state after it: where the streams then stand.
     checkpoint: Option<Vec<StreamState>>,
+}
+
+/// What a worker made of an epoch.
+enum Done {
+    /// A worker of this process; its files wait to be staged.
+    Here(Completed),
+    /// A worker of another process, which has staged them.
+    Elsewhere(Staged),
+}
+
+impl Done {
+    fn streams(&self) -> &[StreamProgress] {
+        match self {
+            Self::Here(completed) => &completed.streams,
+            Self::Elsewhere(staged) => &staged.streams,
+        }
+    }
 }
 
 /// What the coordinator counted of a partition while cutting the epoch.
@@ -126,9 +163,8 @@ struct Engine<'a> {
     runtime: &'a Runtime,
     catalog: Catalog,
     streams: Vec<Gather>,
-    commands: Vec<Sender<Command>>,
-    reports: Receiver<Report>,
-    threads: Vec<std::thread::Thread>,
+    crew: Crew,
+    processes: usize,
     in_flight: VecDeque<InFlight>,
     /// Per stream, rows that workers' windows held after the last complete epoch.
     accounts: Vec<commit::Account>,
@@ -166,6 +202,7 @@ impl Engine<'_> {
         // A last publication, before anyone is told that the run is over.
         drop(self.maintenance.take());
         self.summary.profile = self.meter.profile();
+        self.tell(&Order::End)?;
         self.progress.finish(&self.summary);
         Ok(self.summary.clone())
     }
@@ -275,7 +312,7 @@ impl Engine<'_> {
     /// Gives a planned epoch to the workers.
     fn give(&mut self, plan: Plan, shares: Vec<(usize, Share)>, is_checkpoint: bool) -> Result<()> {
         let epoch = plan.epoch;
-        let workers = self.commands.len();
+        let workers = self.crew.workers();
         let none = || self.streams.iter().map(|_| worker::StreamInput::default()).collect();
         let mut inputs: Vec<Vec<worker::StreamInput>> = (0..workers).map(|_| none()).collect();
         let mut counts = Vec::new();
@@ -311,14 +348,16 @@ impl Engine<'_> {
                 }
             }
         }
-        for ((sender, thread), input) in self.commands.iter().zip(&self.threads).zip(inputs) {
-            if sender.send(Command::Epoch(epoch, input, is_checkpoint)).is_err() {
-                // The worker has failed and says why in its report.
-                break;
-            }
-            thread.unpark();
+        self.tell(&Order::Epoch {
+            epoch,
+            watermarks_us: inputs[0].iter().map(|input| input.watermark.map(|w| w.0)).collect(),
+            is_checkpoint,
+            stage: self.committed_before.is_none_or(|last| epoch > last),
+        })?;
+        for (worker, input) in inputs.into_iter().enumerate() {
+            self.crew.command(worker, Command::Epoch(epoch, input, is_checkpoint));
         }
-        let completed = (0..workers).map(|_| None).collect();
+        let completed = (0..self.workers()).map(|_| None).collect();
         let checkpoint = is_checkpoint.then(|| self.streams.iter().map(Gather::state).collect());
         let shares = counts;
         self.in_flight.push_back(InFlight { plan, shares, completed, barriers, checkpoint });
@@ -327,12 +366,12 @@ impl Engine<'_> {
 
     /// Waits a moment for the workers; commits what is complete, oldest first.
     fn settle(&mut self, patience: Duration) -> Result<()> {
-        match self.reports.recv_timeout(patience) {
+        match self.crew.reports.recv_timeout(patience) {
             Ok(report) => self.note(report)?,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => bail!("the workers have stopped"),
         }
-        while let Ok(report) = self.reports.try_recv() {
+        while let Ok(report) = self.crew.reports.try_recv() {
             self.note(report)?;
         }
         while self.in_flight.front().is_some_and(|e| e.completed.iter().all(Option::is_some)) {
@@ -351,12 +390,22 @@ impl Engine<'_> {
                 for (stream, progress) in completed.streams.iter().enumerate() {
                     self.meter.operators(stream, &progress.busy);
                 }
-                let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
-                let at =
-                    at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
-                at.completed[worker] = Some(completed);
-                Ok(())
+                self.done(epoch, worker, Done::Here(completed))
             }
+            Report::Mail(mail) => match mail.read()? {
+                Letter::Complete { epoch, worker, staged } => {
+                    for (stream, progress) in staged.streams.iter().enumerate() {
+                        self.meter.operators(stream, &progress.busy);
+                    }
+                    self.done(epoch, worker, Done::Elsewhere(staged))
+                }
+                Letter::Failed { operator, cause } => bail!("operator {operator}: {cause}"),
+                Letter::Stop => {
+                    self.options.stop.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+                Letter::Ready { process, .. } => bail!("process {process} began in mid-job"),
+            },
             Report::Failed(operator, cause) => {
                 let cause = anyhow::Error::from_boxed(cause);
                 Err(cause.context(format!("operator {operator}")))
@@ -364,15 +413,34 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells every worker of a model in force from an event time on.
-    fn announce(&self, stream: usize, effective_from_us: i64, model: &ModelId) {
-        for sender in &self.commands {
-            let model = model.clone();
-            if sender.send(Command::Promote { stream, effective_from_us, model }).is_err() {
-                // The worker has failed and says why in its report.
-                break;
-            }
+    fn done(&mut self, epoch: Epoch, worker: usize, done: Done) -> Result<()> {
+        let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
+        let at = at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
+        at.completed[worker] = Some(done);
+        Ok(())
+    }
+
+    /// Number of workers, over all processes.
+    fn workers(&self) -> usize {
+        self.crew.workers() * self.processes
+    }
+
+    /// Tells the other processes, where there are some.
+    fn tell(&self, order: &Order) -> Result<()> {
+        if self.processes > 1 {
+            self.crew.send(Mail::write(order)?);
         }
+        Ok(())
+    }
+
+    /// Tells every worker of a model in force from an event time on.
+    fn announce(&self, stream: usize, effective_from_us: i64, model: &ModelId) -> Result<()> {
+        self.tell(&Order::Promote { stream, effective_from_us, model: model.clone() })?;
+        for worker in 0..self.crew.workers() {
+            let model = model.clone();
+            self.crew.command(worker, Command::Promote { stream, effective_from_us, model });
+        }
+        Ok(())
     }
 }
 

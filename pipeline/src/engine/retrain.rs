@@ -7,12 +7,12 @@
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use cloudops_models::train::Quiet;
+use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_operators::score::{ModelId, Scorer};
 use cloudops_sql::catalog::record::{Promote, Record};
 
 use super::Engine;
 use crate::learning;
-use crate::worker::Completed;
 
 /// Share of the sampled windows, the latest, on which challenger and champion are compared.
 const EVALUATION: f64 = 0.2;
@@ -29,7 +29,7 @@ impl Engine<'_> {
         &mut self,
         stream: usize,
         at_us: i64,
-        completed: &[Completed],
+        verdicts: &[DriftVerdict],
     ) -> Result<()> {
         let settings = std::sync::Arc::clone(&self.job.streams[stream]);
         let Some(model) = &settings.model else { return Ok(()) };
@@ -39,9 +39,8 @@ impl Engine<'_> {
         if timeline.entries().iter().any(|(from, _)| *from == effective_from_us) {
             return Ok(());
         }
-        let verdicts = completed.iter().flat_map(|completed| &completed.streams[stream].verdicts);
-        let samples: Vec<&RecordBatch> =
-            verdicts.filter(|verdict| verdict.retrain).filter_map(|v| v.sample.as_ref()).collect();
+        let asking = verdicts.iter().filter(|verdict| verdict.retrain);
+        let samples: Vec<&RecordBatch> = asking.filter_map(|v| v.sample.as_ref()).collect();
         let Some(sample) = samples.last().filter(|sample| sample.num_rows() >= WINDOWS_MIN) else {
             tracing::warn!(
                 stream = settings.name,
@@ -87,7 +86,7 @@ impl Engine<'_> {
             promoted_at_us: self.options.clock.now_us(),
         };
         self.runtime.block_on(self.catalog.append(Record::Promote(promote)))?;
-        self.announce(stream, effective_from_us, &challenger);
+        self.announce(stream, effective_from_us, &challenger)?;
         self.summary.promotions += 1;
         Ok(())
     }

@@ -3,22 +3,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use cloudops_models::registry::{Registry, scorer_factory};
-use cloudops_models::scorer::ScorerOptions;
+use cloudops_models::registry::Registry;
 use cloudops_operators::epoch::Partition;
+use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::state::CheckpointAt;
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
 use cpu_time::ThreadTime;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::runtime::Runtime;
 
 use super::gather::Gather;
-use super::{Engine, Options, Summary, commit, models};
-use crate::checkpoint::{self, States};
+use super::{BUILD, Engine, Options, Summary, commit, models};
+use crate::cluster::Cluster;
+use crate::cluster::message::{Begin, Letter, Mail, Order};
+use crate::crew::{self, Crew, PATIENCE};
 use crate::job::Job;
 use crate::maintenance::{Maintainer, Service};
 use crate::profile::Meter;
@@ -26,7 +27,7 @@ use crate::progress::Progress;
 use crate::source::cursor::Cursor;
 use crate::source::files::Listing;
 use crate::source::partition::{self, PartitionSpec, Start};
-use crate::worker::{self, Blueprint, Command, Report};
+use crate::worker::Report;
 
 impl<'a> Engine<'a> {
     /// An engine that has taken over the log and waits to be put to work.
@@ -36,28 +37,36 @@ impl<'a> Engine<'a> {
         options: Options,
         runtime: &'a Runtime,
         stop_readers: &Arc<AtomicBool>,
+        cluster: Option<&Cluster>,
     ) -> Result<Self> {
         let mut meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
         let mut catalog = runtime.block_on(open_catalog(job))?;
+        // Whoever wrote before is fenced only once all processes are there.
+        let crew = Crew::start(job.workers, cluster)?;
+        let processes = cluster.map_or(1, Cluster::processes);
+        await_others(&crew, job, processes)?;
         let generation = runtime.block_on(catalog.take_over(
-            concat!("cloudops ", env!("CARGO_PKG_VERSION")),
+            BUILD,
             &job.hash,
-            job.workers as u32,
+            (job.workers * processes) as u32,
         ))?;
         models::ensure_promoted(job, &registry, &mut catalog, runtime, &*options.clock)?;
         let checkpoint = catalog.state().checkpoint.clone();
         let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
-        let restored = match checkpoint.as_deref() {
-            Some(CheckpointAt { epoch, checkpoint, .. }) => {
-                tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
-                let begin = ThreadTime::now();
-                let load = checkpoint::load(catalog.store(), checkpoint, &names);
-                let restored = runtime.block_on(load)?;
-                meter.restored(begin);
-                restored
-            }
-            None => names.iter().map(|_| States::new()).collect(),
-        };
+        let timelines: Vec<Vec<(i64, ModelId)>> =
+            names.iter().map(|name| catalog.state().timeline(name).entries().to_vec()).collect();
+        let state = checkpoint.as_deref().map(|at| &at.checkpoint);
+        if processes > 1 {
+            let begin = Begin { checkpoint: state.cloned(), timelines: timelines.clone() };
+            crew.send(Mail::write(&Order::Begin(Box::new(begin)))?);
+        }
+        if let Some(CheckpointAt { epoch, checkpoint, .. }) = checkpoint.as_deref() {
+            tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
+        }
+        let begin = ThreadTime::now();
+        let blueprint = crew::blueprint(job, &registry, catalog.store(), state, timelines);
+        crew.build(&runtime.block_on(blueprint)?);
+        meter.restored(begin);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());
@@ -104,18 +113,6 @@ impl<'a> Engine<'a> {
             });
             accounts.push(commit::Account::at(state.map_or(0, |state| state.admitted)));
         }
-        let timelines =
-            job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
-        let scorers = job.streams.iter().map(|stream| {
-            scorer_factory(
-                &registry,
-                ScorerOptions { hop: stream.hop(), ..ScorerOptions::default() },
-            )
-        });
-        let scorers = scorers.collect();
-        let blueprint =
-            Blueprint { job: Arc::clone(job), scorers, timelines, restored: Arc::new(restored) };
-        let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let beside = runtime.block_on(Catalog::open_at(
             Arc::clone(catalog.store().objects()),
             catalog.store().prefix().clone(),
@@ -135,9 +132,8 @@ impl<'a> Engine<'a> {
             runtime,
             catalog,
             streams,
-            commands,
-            reports,
-            threads,
+            crew,
+            processes,
             in_flight: VecDeque::new(),
             generation,
             next_epoch,
@@ -170,35 +166,26 @@ async fn open_catalog(job: &Job) -> Result<Catalog> {
     Ok(catalog)
 }
 
-type Workers = (Vec<Sender<Command>>, Receiver<Report>, Vec<std::thread::Thread>);
-
-/// Starts the timely workers; gives their command channels, by index.
-fn start_workers(workers: usize, blueprint: Blueprint) -> Result<Workers> {
-    let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
-    let (report, reports) = unbounded();
-    let (hello, hellos) = unbounded();
-    let run = move |worker: &mut timely::worker::Worker| {
-        let index = worker.index();
-        // Both fail only when the coordinator is gone, and with it the reason to work.
-        drop(hello.send((index, std::thread::current())));
-        worker::run(worker, &blueprint, &receivers[index], &report);
-    };
-    let config = timely::Config {
-        communication: timely::CommunicationConfig::Process(workers),
-        worker: timely::WorkerConfig::default().idle_spin(Duration::ZERO),
-    };
-    std::thread::Builder::new()
-        .name("workers".to_owned())
-        .spawn(move || match timely::execute(config, run) {
-            // Joining keeps the workers alive until their channels close.
-            Ok(guards) => drop(guards.join()),
-            Err(error) => tracing::error!(error, "the workers could not start"),
-        })
-        .context("starting the workers")?;
-    let mut threads = vec![None; workers];
-    for _ in 0..workers {
-        let (index, thread) = hellos.recv().context("a worker did not start")?;
-        threads[index] = Some(thread);
+/// Waits until every other process has said that it is there, and is the same.
+fn await_others(crew: &Crew, job: &Job, processes: usize) -> Result<()> {
+    let mine = crew::same(job);
+    for _ in 1..processes {
+        let report = crew.reports.recv_timeout(PATIENCE);
+        match report.context("another process has not said that it is there")? {
+            Report::Mail(mail) => match mail.read()? {
+                Letter::Ready { same, .. } if same == mine => {}
+                Letter::Ready { process, same } => bail!(
+                    "process {process} is not the same: {same:?} there, {mine:?} here; give all \
+                     processes one build, one configuration and one number of workers"
+                ),
+                Letter::Failed { operator, cause } => bail!("{operator}: {cause}"),
+                letter => bail!("a letter before its time: {letter:?}"),
+            },
+            Report::Failed(operator, cause) => {
+                return Err(anyhow::Error::from_boxed(cause).context(operator));
+            }
+            Report::Complete(epoch, ..) => bail!("epoch {epoch} before it was planned"),
+        }
     }
-    Ok((commands, reports, threads.into_iter().flatten().collect()))
+    Ok(())
 }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use cloudops_sql::catalog::record::{Compact, DataFile, Expire, Record};
 use cloudops_sql::catalog::{Catalog, Store};
 use cloudops_sql::table::{self, Kind, Table, Type};
+use deltalake_core::DeltaTable;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{
     Action, Add, ArrayType, DataType, PrimitiveType, Remove, StructField, Transaction,
@@ -23,7 +24,6 @@ use deltalake_core::kernel::{
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableError};
 use futures_util::TryStreamExt;
 use object_store::prefix::PrefixStore;
 use serde_json::{Map, Value, json};
@@ -194,23 +194,22 @@ async fn open(catalog: &Catalog, name: &str, through: u64) -> Result<Published> 
         );
     };
     let log_store = log_store(catalog.store(), name)?;
-    let mut delta = DeltaTable::new(Arc::clone(&log_store));
-    match delta.load().await {
-        Ok(()) => {}
-        Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidVersion(_)) => {
-            delta = CreateBuilder::new()
-                .with_log_store(log_store)
-                .with_table_name(name)
-                .with_comment(declared.description)
-                .with_columns(declared.columns().map(|column| {
-                    StructField::new(column.name, delta_type(column.type_), column.nullable)
-                }))
-                .with_save_mode(SaveMode::Ignore)
-                .await
-                .with_context(|| format!("beginning the Delta log of {name}"))?;
-        }
-        Err(error) => return Err(error).with_context(|| format!("the Delta log of {name}")),
-    }
+    let delta = if log_store.is_delta_table_location().await? {
+        let mut delta = DeltaTable::new(log_store);
+        delta.load().await.with_context(|| format!("the Delta log of {name}"))?;
+        delta
+    } else {
+        CreateBuilder::new()
+            .with_log_store(log_store)
+            .with_table_name(name)
+            .with_comment(declared.description)
+            .with_columns(declared.columns().map(|column| {
+                StructField::new(column.name, delta_type(column.type_), column.nullable)
+            }))
+            .with_save_mode(SaveMode::Ignore)
+            .await
+            .with_context(|| format!("beginning the Delta log of {name}"))?
+    };
     let state = delta.snapshot()?;
     let published = state.transaction_version(&*delta.log_store(), APP).await?;
     let mut published = u64::try_from(published.unwrap_or(0)).unwrap_or(0);

@@ -5,6 +5,7 @@ pub mod encode;
 pub mod project;
 pub mod rows;
 pub mod stage;
+pub mod staged;
 pub mod statistics;
 
 use std::cell::RefCell;

@@ -70,6 +70,12 @@ impl World {
         Arc::new(Self { faults: Mutex::new(faults), ..Self::default() })
     }
 
+    /// Nothing fails any more.
+    pub(crate) fn calm(&self) {
+        self.faults.lock().unwrap().clear();
+        self.storm_until.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }

@@ -12,7 +12,11 @@
 //! before it could.
 //!
 //! Only creation is offered. Overwriting, renaming, copying and uploading in
-//! parts are refused: nothing in a catalog is ever changed.
+//! parts are refused: nothing in a catalog is ever changed. The one exception
+//! lies below `_delta_log`: the checkpoints of Delta Lake and the pointer to
+//! the last one, copies that any reader can do without.
+//!
+//! Objects are listed in the order of their names, as in every other store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -22,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -60,6 +65,9 @@ impl ObjectStore for Durable {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        if options.mode == PutMode::Overwrite && is_delta_log(location) {
+            return self.inner.put_opts(location, payload, options).await;
+        }
         if options.mode != PutMode::Create || !options.attributes.is_empty() {
             return Err(refuse("put other than PutMode::Create without attributes"));
         }
@@ -74,9 +82,12 @@ impl ObjectStore for Durable {
 
     async fn put_multipart_opts(
         &self,
-        _: &Path,
-        _: PutMultipartOptions,
+        location: &Path,
+        options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        if is_delta_log(location) {
+            return self.inner.put_multipart_opts(location, options).await;
+        }
         Err(refuse("multipart upload"))
     }
 
@@ -92,7 +103,7 @@ impl ObjectStore for Durable {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        in_order(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -100,7 +111,7 @@ impl ObjectStore for Durable {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        in_order(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -114,6 +125,21 @@ impl ObjectStore for Durable {
     async fn rename_opts(&self, _: &Path, _: &Path, _: RenameOptions) -> Result<()> {
         Err(refuse("rename"))
     }
+}
+
+fn is_delta_log(location: &Path) -> bool {
+    location.parts().any(|part| part.as_ref() == "_delta_log")
+}
+
+/// A directory is read in no order at all.
+fn in_order(
+    listed: BoxStream<'static, Result<ObjectMeta>>,
+) -> BoxStream<'static, Result<ObjectMeta>> {
+    let sorted = listed.try_collect::<Vec<_>>().map_ok(|mut found| {
+        found.sort_by(|a, b| a.location.cmp(&b.location));
+        futures_util::stream::iter(found.into_iter().map(Ok))
+    });
+    sorted.try_flatten_stream().boxed()
 }
 
 fn refuse(operation: &str) -> Error {

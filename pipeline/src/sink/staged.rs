@@ -1,0 +1,68 @@
+//! What a worker made of an epoch, in the store: named by the commit to come.
+
+use anyhow::Result;
+use cloudops_operators::epoch::Epoch;
+use cloudops_sql::catalog::Store;
+use cloudops_sql::catalog::record::{DataFile, StateRef};
+use cloudops_sql::catalog::store::{Maker, data_path, state_path};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::EncodedState;
+use crate::worker::{Completed, StreamProgress};
+
+/// One worker's part of a complete epoch, its files stored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Staged {
+    /// Result files.
+    pub files: Vec<DataFile>,
+    /// The state after the epoch, where it is a checkpoint.
+    pub states: Vec<StateRef>,
+    /// Per stream, by index.
+    pub streams: Vec<StreamProgress>,
+}
+
+impl Staged {
+    /// Of an epoch that is only passed through: its files are there since it was committed.
+    #[must_use]
+    pub fn passed(completed: Completed) -> Self {
+        Self { streams: completed.streams, ..Self::default() }
+    }
+}
+
+/// Stores what a worker made.
+///
+/// # Errors
+/// When the store fails, or holds other bytes under these names.
+pub async fn stage(
+    store: &Store,
+    epoch: Epoch,
+    maker: Maker,
+    completed: Completed,
+) -> Result<Staged> {
+    let mut staged = Staged { streams: completed.streams, ..Staged::default() };
+    for (n, file) in completed.files.into_iter().enumerate() {
+        let path = data_path(file.table, &file.source, epoch, maker, n as u32);
+        let stored = store.put_file(&path, file.bytes).await?;
+        staged.files.push(DataFile {
+            table: file.table.to_owned(),
+            path,
+            bytes: stored.bytes,
+            sha256: stored.sha256,
+            rows: file.rows,
+            columns: file.statistics,
+        });
+    }
+    for EncodedState { stream, operator, rows, bytes } in completed.states {
+        let path = state_path(&stream, operator, epoch, maker);
+        let stored = store.put_file(&path, bytes).await?;
+        staged.states.push(StateRef {
+            stream,
+            operator: operator.to_owned(),
+            path,
+            bytes: stored.bytes,
+            sha256: stored.sha256,
+            rows,
+        });
+    }
+    Ok(staged)
+}
