@@ -1,19 +1,25 @@
 //! The workers of this process, and what they are built from.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cloudops_models::registry::{Registry, scorer_factory};
 use cloudops_models::scorer::ScorerOptions;
 use cloudops_operators::score::{ModelId, Timeline};
 use cloudops_sql::catalog::Store;
 use cloudops_sql::catalog::record::Checkpoint;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Hooks};
+use timely::execute::execute_from;
 use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::checkpoint::{self, States};
 use crate::cluster::Cluster;
+use crate::cluster::connect::connect;
 use crate::cluster::control::Post;
 use crate::cluster::message::{Mail, Same};
 use crate::engine::BUILD;
@@ -21,7 +27,7 @@ use crate::job::Job;
 use crate::worker::{self, Blueprint, Command, Report};
 
 /// How long a process waits for the others to be there.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The workers of this process.
 #[derive(Debug)]
@@ -38,7 +44,8 @@ impl Crew {
     ///
     /// # Errors
     /// When the operating system has no thread to give, or not all processes come.
-    pub(crate) fn start(workers: usize, cluster: Option<&Cluster>) -> Result<Self> {
+    pub(crate) fn start(job: &Job, cluster: Option<&Cluster>) -> Result<Self> {
+        let workers = job.workers;
         let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
         let (report, reports) = unbounded();
         let (hello, hellos) = unbounded();
@@ -63,21 +70,11 @@ impl Crew {
             });
             worker::run(worker, &receivers[place], &report, post);
         };
-        let communication = match cluster {
-            None => CommunicationConfig::Process(workers),
-            Some(Cluster { index, addresses }) => CommunicationConfig::Cluster {
-                threads: workers,
-                process: *index,
-                addresses: addresses.clone(),
-                report: false,
-                zerocopy: false,
-            },
-        };
-        let worker = WorkerConfig::default().idle_spin(Duration::ZERO);
-        let config = timely::Config { communication, worker };
+        let (allocators, guard) = allocators(job, cluster)?;
+        let settings = WorkerConfig::default().idle_spin(Duration::ZERO);
         std::thread::Builder::new()
             .name("workers".to_owned())
-            .spawn(move || match timely::execute(config, run) {
+            .spawn(move || match execute_from(allocators, guard, settings, run) {
                 // Joining keeps the workers alive until their channels close.
                 Ok(guards) => drop(guards.join()),
                 Err(error) => tracing::error!(error, "the workers could not start"),
@@ -85,16 +82,7 @@ impl Crew {
             .context("starting the workers")?;
         let mut threads = vec![None; workers];
         for _ in 0..workers {
-            let Ok((place, thread)) = hellos.recv_timeout(PATIENCE) else {
-                let Some(cluster) = cluster else { bail!("a worker did not start") };
-                bail!(
-                    "not all of the {} processes are there after {} s: this is {} of {}",
-                    cluster.processes(),
-                    PATIENCE.as_secs(),
-                    cluster.index,
-                    cluster.addresses.join(", ")
-                );
-            };
+            let (place, thread) = hellos.recv().context("a worker did not start")?;
             threads[place] = Some(thread);
         }
         let threads = threads.into_iter().flatten().collect();
@@ -138,8 +126,27 @@ impl Drop for Crew {
     }
 }
 
+/// What workers exchange rows through: memory, and connections where there are other processes.
+fn allocators(
+    job: &Job,
+    cluster: Option<&Cluster>,
+) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>)> {
+    let workers = job.workers;
+    let Some(cluster) = cluster else {
+        let built = CommunicationConfig::Process(workers).try_build();
+        return built.map_err(anyhow::Error::msg);
+    };
+    let connections = connect(cluster, &same(job), PATIENCE)?;
+    let hooks = Hooks::default();
+    let within = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), None);
+    let networking =
+        initialize_networking_from_sockets(within, connections, cluster.index, workers, hooks);
+    let (builders, guard) = networking.context("connecting to other processes")?;
+    Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard)))
+}
+
 /// What processes of one job must share.
-pub(crate) fn same(job: &Job) -> Same {
+fn same(job: &Job) -> Same {
     Same { build: BUILD.to_owned(), config_hash: job.hash.clone(), workers: job.workers }
 }
 

@@ -55,7 +55,7 @@ pub struct StreamInput {
 
 /// What a worker tells the coordinator.
 #[derive(Debug)]
-pub enum Report {
+pub(crate) enum Report {
     /// The epoch is complete on all workers; this is what this one made.
     Complete(Epoch, usize, Completed),
     /// An operator failed: the epoch cannot complete.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use support::{
-    Place, Tables, assert_same, backfill, cloudops, command, real_data, sql, tables, text,
+    Place, Tables, assert_same, backfill, cloudops, command, count, real_data, sql, tables, text,
 };
 
 #[test]
@@ -271,11 +271,4 @@ fn real_engines_give_the_same_rows_one_by_one() {
         let single = engines(&data, place.path(), 1, workers);
         assert_same(&want, &single, &format!("epochs of one row, {workers} workers"));
     }
-}
-
-/// How many records of the log hold a text.
-fn count(log: &Path, what: &str) -> usize {
-    let Ok(entries) = std::fs::read_dir(log) else { return 0 };
-    let holds = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(what));
-    entries.filter(|entry| holds(&entry.as_ref().unwrap().path())).count()
 }

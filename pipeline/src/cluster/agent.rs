@@ -34,12 +34,9 @@ pub fn serve(job: Job, registry: Registry, cluster: &Cluster, stop: &AtomicBool)
         .context("starting the I/O runtime")?;
     let options = StoreOptions { create: true, fsync: job.fsync };
     let (objects, prefix) = open_store_with(&job.catalog, options)?;
-    let workers = job.workers;
-    let job = Arc::new(job);
-    let crew = Crew::start(workers, Some(cluster))?;
+    let crew = Crew::start(&job, Some(cluster))?;
     let mut agent = Agent {
-        same: crew::same(&job),
-        job,
+        job: Arc::new(job),
         registry,
         cluster,
         crew,
@@ -47,7 +44,6 @@ pub fn serve(job: Job, registry: Registry, cluster: &Cluster, stop: &AtomicBool)
         runtime,
         staged: HashMap::new(),
     };
-    agent.tell(&Letter::Ready { process: cluster.index, same: agent.same.clone() })?;
     let result = agent.work(stop);
     if let Err(error) = &result {
         let cause = format!("{error:#}");
@@ -59,7 +55,6 @@ pub fn serve(job: Job, registry: Registry, cluster: &Cluster, stop: &AtomicBool)
 }
 
 struct Agent<'a> {
-    same: super::message::Same,
     job: Arc<Job>,
     registry: Registry,
     cluster: &'a Cluster,

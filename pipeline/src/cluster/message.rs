@@ -54,13 +54,6 @@ pub(crate) struct Begin {
 /// What another process tells the first.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Letter {
-    /// It is there, with this build, configuration and number of workers.
-    Ready {
-        /// Its index.
-        process: usize,
-        /// What it must share with the first.
-        same: Same,
-    },
     /// An epoch is complete on one of its workers, and its files are staged.
     Complete {
         /// The epoch.

@@ -10,6 +10,7 @@
 //! them starts all again, and the log says where to go on. With how many processes is decided then.
 
 pub mod agent;
+pub(crate) mod connect;
 pub(crate) mod control;
 pub(crate) mod message;
 

@@ -404,7 +404,6 @@ impl Engine<'_> {
                     self.options.stop.store(true, Ordering::Relaxed);
                     Ok(())
                 }
-                Letter::Ready { process, .. } => bail!("process {process} began in mid-job"),
             },
             Report::Failed(operator, cause) => {
                 let cause = anyhow::Error::from_boxed(cause);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use cloudops_models::registry::Registry;
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::score::ModelId;
@@ -18,8 +18,8 @@ use tokio::runtime::Runtime;
 use super::gather::Gather;
 use super::{BUILD, Engine, Options, Summary, commit, models};
 use crate::cluster::Cluster;
-use crate::cluster::message::{Begin, Letter, Mail, Order};
-use crate::crew::{self, Crew, PATIENCE};
+use crate::cluster::message::{Begin, Mail, Order};
+use crate::crew::{self, Crew};
 use crate::job::Job;
 use crate::maintenance::{Maintainer, Service};
 use crate::profile::Meter;
@@ -27,7 +27,6 @@ use crate::progress::Progress;
 use crate::source::cursor::Cursor;
 use crate::source::files::Listing;
 use crate::source::partition::{self, PartitionSpec, Start};
-use crate::worker::Report;
 
 impl<'a> Engine<'a> {
     /// An engine that has taken over the log and waits to be put to work.
@@ -42,9 +41,8 @@ impl<'a> Engine<'a> {
         let mut meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
         let mut catalog = runtime.block_on(open_catalog(job))?;
         // Whoever wrote before is fenced only once all processes are there.
-        let crew = Crew::start(job.workers, cluster)?;
+        let crew = Crew::start(job, cluster)?;
         let processes = cluster.map_or(1, Cluster::processes);
-        await_others(&crew, job, processes)?;
         let generation = runtime.block_on(catalog.take_over(
             BUILD,
             &job.hash,
@@ -164,28 +162,4 @@ async fn open_catalog(job: &Job) -> Result<Catalog> {
         );
     }
     Ok(catalog)
-}
-
-/// Waits until every other process has said that it is there, and is the same.
-fn await_others(crew: &Crew, job: &Job, processes: usize) -> Result<()> {
-    let mine = crew::same(job);
-    for _ in 1..processes {
-        let report = crew.reports.recv_timeout(PATIENCE);
-        match report.context("another process has not said that it is there")? {
-            Report::Mail(mail) => match mail.read()? {
-                Letter::Ready { same, .. } if same == mine => {}
-                Letter::Ready { process, same } => bail!(
-                    "process {process} is not the same: {same:?} there, {mine:?} here; give all \
-                     processes one build, one configuration and one number of workers"
-                ),
-                Letter::Failed { operator, cause } => bail!("{operator}: {cause}"),
-                letter => bail!("a letter before its time: {letter:?}"),
-            },
-            Report::Failed(operator, cause) => {
-                return Err(anyhow::Error::from_boxed(cause).context(operator));
-            }
-            Report::Complete(epoch, ..) => bail!("epoch {epoch} before it was planned"),
-        }
-    }
-    Ok(())
 }

@@ -235,3 +235,58 @@ pub(crate) fn real_data() -> Option<PathBuf> {
     };
     Some(PathBuf::from(dir))
 }
+
+/// How many records of the log hold a text.
+pub(crate) fn count(log: &Path, what: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(log) else { return 0 };
+    let holds = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(what));
+    entries.filter(|entry| holds(&entry.as_ref().unwrap().path())).count()
+}
+
+/// Processes of one job, on ports of this machine that were free a moment ago.
+pub(crate) struct Cluster {
+    hosts: PathBuf,
+    processes: usize,
+}
+
+impl Cluster {
+    pub(crate) fn on_this_machine(place: &Place, processes: usize) -> Self {
+        let held: Vec<_> =
+            (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let lines = held.iter().map(|held| format!("{}\n", held.local_addr().unwrap()));
+        let hosts = place.path(&format!("hosts-{processes}"));
+        std::fs::write(&hosts, lines.collect::<String>()).unwrap();
+        Self { hosts, processes }
+    }
+
+    pub(crate) fn command(&self, verb: &str, config: &Path, index: usize) -> Command {
+        let (processes, index) = (self.processes.to_string(), index.to_string());
+        let mut arguments = vec![verb, "--json", "--config", text(config)];
+        arguments.extend(["--processes", &processes, "--process-index", &index]);
+        arguments.extend(["--hosts", text(&self.hosts)]);
+        command(&arguments)
+    }
+
+    /// Starts all processes.
+    pub(crate) fn start(&self, verb: &str, config: &Path) -> Vec<std::process::Child> {
+        let start = |index| {
+            let mut command = self.command(verb, config, index);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        (0..self.processes).map(start).collect()
+    }
+
+    /// Runs all processes to their end; gives the first one's summary.
+    pub(crate) fn finish(&self, verb: &str, config: &Path) -> Value {
+        let others: Vec<_> = (1..self.processes)
+            .map(|index| self.command(verb, config, index).spawn().unwrap())
+            .collect();
+        let first = self.command(verb, config, 0).output().unwrap();
+        let error = String::from_utf8_lossy(&first.stderr);
+        assert!(first.status.success(), "{error}");
+        for mut other in others {
+            assert!(other.wait().unwrap().success(), "{error}");
+        }
+        serde_json::from_slice(&first.stdout).unwrap()
+    }
+}
