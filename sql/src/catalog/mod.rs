@@ -18,6 +18,7 @@
 //! - [`store`], [`durable`]: addresses, files, and a local store that survives a power cut
 //! - [`log`]: open, append, fence, refresh
 //! - [`history`]: the log read again from its beginning
+//! - [`rewind`]: the catalog as it was before a commit
 //!
 //! ```
 //! use cloudops_sql::catalog::Catalog;
@@ -49,6 +50,7 @@ pub mod history;
 pub mod invariants;
 pub mod log;
 pub mod record;
+pub mod rewind;
 pub mod state;
 pub mod store;
 
