@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - [`config`], [`job`]: a configuration file, and the validated job it becomes
+//! - [`config`], [`size`], [`job`]: a configuration file, and the validated job it becomes
 //! - [`source`]: files to judged records
 //! - [`dataflow`]: **the data path**, one line an operator
 //! - [`path`], [`kernel`], [`drift`]: what each step does with a stream's settings
@@ -10,6 +10,7 @@
 //! - [`checkpoint`]: the state of operators to files and back
 //! - [`engine`]: the coordinator: plan, process, commit
 //! - [`sink`]: rows to Parquet files
+//! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
 //! - [`command`]: one file a subcommand
@@ -24,9 +25,12 @@ pub mod engine;
 pub mod job;
 pub mod kernel;
 pub mod learning;
+pub mod memory;
+pub mod monitor;
 pub mod path;
 pub mod profile;
 pub mod progress;
 pub mod sink;
+pub mod size;
 pub mod source;
 pub mod worker;

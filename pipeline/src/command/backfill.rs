@@ -10,13 +10,16 @@ use cloudops_models::registry::Registry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{print, print_json};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::{self, Options, Summary};
+use crate::monitor::{Monitor, server};
+use crate::size;
 
 /// Run a job until told to stop.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloudops run --config pipeline.toml\n\n\
+#[command(after_help = "Examples:\n  cloudops run --config pipeline.toml\n  \
+    cloudops run --config pipeline.toml --listen 127.0.0.1:9095\n\n\
     SIGTERM or Ctrl-C drains what is planned, commits it and exits with 0; a second one exits at once.")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -48,6 +51,12 @@ struct Common {
     /// Overrides `catalog.url`.
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
+    /// Answer /metrics, /status and /healthz here while running; `run` also where `run.listen` says.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Overrides `run.memory_limit`, e.g. 2GiB.
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    memory_limit: Option<u64>,
     /// Show where the CPU time went, by stream and step.
     #[arg(long)]
     profile: bool,
@@ -80,6 +89,8 @@ impl Common {
         if let Some(catalog) = self.catalog {
             config.catalog.url = catalog;
         }
+        config.run.memory_limit = self.memory_limit.or(config.run.memory_limit);
+        config.run.listen = self.listen.or(config.run.listen.filter(|_| live));
         let summary = run(&config, live, onnxruntime, true)?;
         if self.json {
             return print_json(&summary);
@@ -89,7 +100,7 @@ impl Common {
     }
 }
 
-/// Runs a configured job; signals stop it cleanly.
+/// Runs a configured job, watched where `run.listen` says; signals stop it cleanly.
 pub(super) fn run(
     config: &Config,
     live: bool,
@@ -97,6 +108,7 @@ pub(super) fn run(
     progress: bool,
 ) -> Result<Summary> {
     let job = config.validate(live)?;
+    let bound = config.run.listen.as_deref().map(server::bind).transpose()?;
     let registry = Registry::open(&config.registry()?)?;
     if job.streams.iter().any(|stream| stream.model.is_some()) {
         cloudops_models::runtime::init(onnxruntime)?;
@@ -108,7 +120,11 @@ pub(super) fn run(
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .context("listening for signals")?;
     }
-    engine::run(job, registry, Options { live, stop, clock: Arc::new(SystemClock), progress })
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let monitor = Monitor::new(&job, Arc::clone(&clock));
+    let _server = bound.map(|bound| bound.serve(monitor.clone())).transpose()?;
+    let options = Options { live, stop, clock, progress, monitor, retrain: true };
+    engine::run(job, registry, options)
 }
 
 /// The summary for a person.

@@ -9,6 +9,7 @@ use cloudops_sql::catalog::store::{Maker, data_path, state_path};
 
 use super::{Engine, InFlight};
 use crate::checkpoint::EncodedState;
+use crate::monitor::phase::Phase;
 use crate::worker::Completed;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
@@ -77,15 +78,18 @@ impl Engine<'_> {
         let again = self.committed_before.is_some_and(|last| plan.epoch <= last);
         if again {
             self.summary.replayed += 1;
+            self.monitor.replayed(plan.epoch);
         } else {
             let sources = self.source_commits(&plan, &shares, &totals);
             let mut files = Vec::new();
+            self.monitor.enter(Phase::Put, Some(plan.epoch));
             for (worker, completed) in completed.iter().enumerate() {
                 let maker = self.maker(worker);
                 for (n, file) in completed.files.iter().enumerate() {
                     let path = data_path(file.table, &file.source, plan.epoch, maker, n as u32);
                     self.summary.rows += file.rows;
                     self.summary.files += 1;
+                    self.monitor.works_on(&path);
                     let put = self.catalog.put_file(&path, file.bytes.clone());
                     let stored = self.runtime.block_on(put)?;
                     files.push(DataFile {
@@ -116,8 +120,12 @@ impl Engine<'_> {
                 }
                 _ => Vec::new(),
             };
-            self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
+            self.monitor.enter(Phase::Append, Some(plan.epoch));
+            self.runtime.block_on(self.catalog.append(Record::Commit(commit.clone())))?;
+            self.monitor.enter(Phase::Collect, Some(plan.epoch));
             self.runtime.block_on(self.catalog.collect(replaced))?;
+            self.monitor.enter(Phase::Workers, None);
+            self.monitor.committed(&commit);
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }
@@ -129,8 +137,10 @@ impl Engine<'_> {
                 .any(|verdict| verdict.retrain && verdict.period_end_us <= period_end_us);
             // A later plan in the log means that an earlier run has settled this already.
             let settled = self.committed_before.is_some_and(|last| plan.epoch < last);
-            if fired && !settled {
+            if fired && !settled && self.options.retrain {
+                self.monitor.enter(Phase::Retrain, Some(plan.epoch));
                 self.retrain(stream, period_end_us, &completed)?;
+                self.monitor.enter(Phase::Workers, None);
             }
         }
         Ok(())
@@ -151,10 +161,12 @@ impl Engine<'_> {
             stream.admitted = account.admitted;
         }
         let mut states = Vec::new();
+        self.monitor.enter(Phase::State, Some(epoch));
         for (worker, completed) in completed.iter().enumerate() {
             for state in &completed.states {
                 let EncodedState { stream, operator, rows, bytes } = state;
                 let path = state_path(stream, operator, epoch, self.maker(worker));
+                self.monitor.works_on(&path);
                 let stored = self.runtime.block_on(self.catalog.put_file(&path, bytes.clone()))?;
                 states.push(StateRef {
                     stream: stream.clone(),

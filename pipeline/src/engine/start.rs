@@ -20,6 +20,7 @@ use super::gather::Gather;
 use super::{Engine, Options, Summary, commit, models};
 use crate::checkpoint::{self, States};
 use crate::job::Job;
+use crate::memory::{Governor, Room};
 use crate::profile::Meter;
 use crate::progress::Progress;
 use crate::source::cursor::Cursor;
@@ -103,8 +104,13 @@ impl<'a> Engine<'a> {
             });
             accounts.push(commit::Account::at(state.map_or(0, |state| state.admitted)));
         }
-        let timelines =
+        let monitor = options.monitor.clone();
+        monitor.started(catalog.state());
+        let timelines: Vec<_> =
             job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
+        for (stream, timeline) in job.streams.iter().zip(&timelines) {
+            monitor.models(&stream.name, timeline.clone());
+        }
         let scorers = job.streams.iter().map(|stream| {
             scorer_factory(
                 &registry,
@@ -112,14 +118,24 @@ impl<'a> Engine<'a> {
             )
         });
         let scorers = scorers.collect();
-        let blueprint =
-            Blueprint { job: Arc::clone(job), scorers, timelines, restored: Arc::new(restored) };
+        let blueprint = Blueprint {
+            job: Arc::clone(job),
+            scorers,
+            timelines,
+            restored: Arc::new(restored),
+            whereabouts: monitor.whereabouts(),
+        };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
         let state = catalog.state();
         let committed_before = state.committed;
         let next_epoch = state.next_epoch();
         Ok(Self {
             progress: Progress::new(options.progress, bytes, bytes_read),
+            governor: Governor::new(
+                job.memory_limit,
+                Room { records: job.epoch_records, bytes: job.epoch_bytes },
+            ),
+            monitor,
             accounts,
             job: Arc::clone(job),
             registry,
