@@ -28,6 +28,12 @@ pub(crate) fn with(config: &Path, setting: &str) {
         .unwrap();
 }
 
+/// Every stream of a configuration looks for new files.
+pub(crate) fn watching(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    std::fs::write(config, text.replace("format =", "watch = \"50ms\"\nformat =")).unwrap();
+}
+
 pub(crate) fn fifo(path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());

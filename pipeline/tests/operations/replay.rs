@@ -2,29 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::files;
 use crate::support::{Place, backfill, cloudops, command, sql, text};
+use crate::watch::Watched;
+use crate::{files, watching};
 
 #[test]
 fn every_epoch_is_replayed_byte_for_byte() {
     let place = Place::simulated(24);
-    // Begun by two workers with a checkpoint an epoch, killed, and ended by three with none.
+    // Begun by two workers with a checkpoint an epoch, stopped, and ended by three with none.
+    let troubles = place.path("input/sensor/zz-troubles.csv");
+    std::fs::rename(&troubles, place.path("aside")).unwrap();
     let config = place.configure_checkpointing("again", 100);
+    watching(&config);
     cloudops(&["train", "--config", text(&config)]);
-    let log = place.path("results-again/log");
-    let mut run = command(&["backfill", "--config", text(&config)]).spawn().unwrap();
-    while commits(&log) < 4 && run.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    run.kill().unwrap();
-    run.wait().unwrap();
+    let run = Watched::start(&["run", "--config", text(&config)]);
+    run.wait_for_input("engines-0000.csv");
+    run.stop();
+    std::fs::rename(place.path("aside"), &troubles).unwrap();
     place.configure("again", 100, 3);
     backfill(&config);
 
+    let log = place.path("results-again/log");
     let epochs = commits(&log) as u64;
     let before = files(place.dir.path());
     let mut began_after = 0;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{Place, assert_same, cloudops, command, text};
-use crate::{fifo, files, one, with};
+use crate::{fifo, files, one, watching, with};
 
 /// A run that answers questions.
-struct Watched {
+pub(crate) struct Watched {
     child: Child,
     address: String,
     /// What it writes to stderr.
@@ -20,7 +20,7 @@ struct Watched {
 
 impl Watched {
     /// Starts a job on a port that the system chooses.
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut all = vec!["--log", "info"];
         all.extend(arguments);
         all.extend(["--listen", "127.0.0.1:0"]);
@@ -72,6 +72,31 @@ impl Watched {
         }
     }
 
+    /// Waits until the engines' file is committed to its end, and it waits for more.
+    pub(crate) fn wait_for_input(&self, file: &str) {
+        loop {
+            let status = self.status();
+            let partition = &status["streams"][0]["partitions"][0];
+            if partition["file"].as_str().is_some_and(|last| last.ends_with(file))
+                && partition["committed_to"] == partition["planned_to"]
+                && status["streams"][0]["queued_batches"] == 0
+                && status["epochs"]["in_flight"].as_array().unwrap().is_empty()
+                && status["coordinator"]["phase"] == "input"
+                && status["coordinator"]["seconds"].as_f64().unwrap() > 0.2
+            {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Stops it as whoever runs it would.
+    pub(crate) fn stop(self) -> String {
+        let stop = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(stop.unwrap().success());
+        self.end(true)
+    }
+
     fn end(mut self, success: bool) -> String {
         assert_eq!(self.child.wait().unwrap().success(), success);
         self.log.join().unwrap()
@@ -91,7 +116,7 @@ fn an_operator_that_stands_still_is_named_until_it_goes_on() {
     std::fs::remove_file(&model).unwrap();
     fifo(&model);
     let run = Watched::start(&["backfill", "--config", text(&config)]);
-    let trouble = run.trouble("operator score");
+    let trouble = run.trouble("operator score of stream \"engines\"");
     for part in ["epoch 0 ", "worker 0 ", "operator score ", "stream \"engines\"", "workers [0]"] {
         assert!(trouble.contains(part), "{part} in {trouble}");
     }
@@ -141,22 +166,10 @@ fn a_live_run_that_waits_for_input_is_well() {
     let place = Place::simulated(22);
     let config = place.configure("live", 100, 2);
     with(&config, "stall_after = \"100ms\"\nepoch_interval = \"10ms\"\nlisten = \"127.0.0.1:1\"");
-    let live = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, live.replace("format =", "watch = \"50ms\"\nformat =")).unwrap();
+    watching(&config);
     cloudops(&["train", "--config", text(&config)]);
     let run = Watched::start(&["run", "--config", text(&config)]);
-    // The last of the files that hold anything has been committed to its end.
-    let whole = |status: &Value| {
-        let partition = &status["streams"][0]["partitions"][0];
-        partition["file"].as_str().is_some_and(|file| file.ends_with("zz-troubles.csv"))
-            && partition["committed_to"] == partition["planned_to"]
-            && status["streams"][0]["records"]["rejected"] == 9
-            && status["epochs"]["in_flight"].as_array().unwrap().is_empty()
-            && status["coordinator"]["phase"] == "input"
-    };
-    while !whole(&run.status()) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    run.wait_for_input("zz-troubles.csv");
     // It waits for longer than what makes a stall of what stands still.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(run.get("/healthz"), (200, "ok\n".to_owned()), "{:#}", run.status());
@@ -177,9 +190,7 @@ fn a_live_run_that_waits_for_input_is_well() {
         );
     }
     assert_eq!(run.get("/nothing").0, 404);
-    let stop = Command::new("kill").arg(run.child.id().to_string()).status();
-    assert!(stop.unwrap().success());
-    run.end(true);
+    run.stop();
 }
 
 #[test]

@@ -7,6 +7,8 @@ use super::{Attribution, Explanation, float};
 /// Parts shown of each method, and records of the window.
 const PARTS: usize = 12;
 const RECORDS: usize = 12;
+/// Channels shown of each record.
+const CHANNELS: usize = 6;
 /// Widest bar.
 const BAR: f64 = 32.0;
 
@@ -24,7 +26,7 @@ pub(super) fn text(explanation: &Explanation) -> String {
     line("opened", format!("{}, {until}", get("at")));
     line("window", format!("{} to {}", get("window_start"), get("window_end")));
     let (score, limit) = (float(opened, "score"), float(opened, "threshold"));
-    line("score", format!("{score:.4}, held against {limit:.4}: {:.1} times", score / limit));
+    line("score", format!("{score:.4}, held against {limit:.4}: {:.2} times", score / limit));
     line("model", format!("{}@{}{}", get("model"), get("model_version"), facts(card.as_ref())));
     let offsets = format!(
         "partition {}, offsets {} to {}, epoch {}",
@@ -58,13 +60,44 @@ pub(super) fn text(explanation: &Explanation) -> String {
         text += &format!("\nfeatures\n  {features}\n");
     }
     if let Some(records) = records {
-        text += &format!("\nthe window's {} records, read again from the input\n", records.len());
-        for record in records.iter().take(RECORDS) {
-            text += &format!("  {record}\n");
+        text += &read_again(records, attributions);
+    }
+    text
+}
+
+/// The window's records: the channels that explain most of the score, or all there is where the parts
+/// of the score are no columns of the input.
+fn read_again(records: &[Value], attributions: &[Attribution]) -> String {
+    let mut text =
+        format!("\nrecords of the window, read again from the input: {}\n", records.len());
+    let first = records.first().and_then(Value::as_object);
+    let parts = attributions.first().map_or(&[][..], |attribution| &attribution.parts);
+    let columns = parts.iter().map(|part| part.feature.as_str());
+    let columns = columns.filter(|name| first.is_some_and(|row| row.contains_key(*name)));
+    let columns: Vec<&str> = columns.take(CHANNELS).collect();
+    if !columns.is_empty() {
+        text += &format!("  {:<27} {:>12}", "ts", "offset");
+        columns.iter().for_each(|name| text += &format!(" {name:>14}"));
+        text.push('\n');
+    }
+    for record in records.iter().take(RECORDS).filter_map(Value::as_object) {
+        let get = |name: &str| shown(record.get(name));
+        text += &format!("  {:<27} {:>12}", get("ts"), get("offset"));
+        if columns.is_empty() {
+            let told =
+                |(name, _): &(&String, &Value)| !["ts", "offset", "entity_id"].contains(&&***name);
+            let rest: Map<String, Value> = record
+                .iter()
+                .filter(told)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            text += &format!("  {}", Value::Object(rest));
         }
-        if records.len() > RECORDS {
-            text += &format!("  … {} more; --json shows all\n", records.len() - RECORDS);
-        }
+        columns.iter().for_each(|name| text += &format!(" {:>14}", get(name)));
+        text.push('\n');
+    }
+    if records.len() > RECORDS {
+        text += &format!("  … {} more; --json shows all\n", records.len() - RECORDS);
     }
     text
 }
@@ -82,6 +115,7 @@ fn divided(attribution: &Attribution) -> String {
     let most = shown.iter().map(|part| part.value.abs()).fold(0.0, f64::max);
     for part in shown {
         let bar = bar(part.value.abs() / most);
+        let bar = if part.value < 0.0 { bar.replace('█', "░") } else { bar };
         let (name, share) = (name(part), 100.0 * part.share);
         text += format!("  {name:<width$} {:>12.4} {share:>6.1} %  {bar}", part.value).trim_end();
         text.push('\n');
