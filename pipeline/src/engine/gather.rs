@@ -123,10 +123,10 @@ impl Gather {
         self.cursors.iter().map(Cursor::queued).sum()
     }
 
-    /// Whether an epoch can take no more.
+    /// Whether an epoch can take no more: its room is used, or a drift verdict holds the rest back.
     #[must_use]
     pub(super) fn full(&self, room: Room) -> bool {
-        self.records() >= room.records || self.bytes() >= room.bytes
+        self.records() >= room.records || self.bytes() >= room.bytes || self.behind()
     }
 
     /// Whether everything that will ever come has been planned and applied.

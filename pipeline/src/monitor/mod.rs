@@ -29,7 +29,7 @@ use cloudops_operators::epoch::Epoch;
 use cloudops_operators::score::{ModelId, Timeline};
 use cloudops_operators::supervise::Whereabouts;
 use cloudops_sql::catalog::State;
-use cloudops_sql::catalog::record::{Commit, Plan};
+use cloudops_sql::catalog::record::{Checkpoint, Commit, Plan};
 
 use crate::clock::Clock;
 use crate::job::Job;
@@ -76,7 +76,7 @@ impl Monitor {
     pub(crate) fn started(&self, state: &State) {
         self.0.metrics.generation.set(level(state.generation));
         if let Some(at) = &state.checkpoint {
-            self.0.metrics.checkpoint_epoch.set(level(at.epoch.0));
+            self.show_state(at.epoch, &at.checkpoint);
         }
         self.board().started(state);
     }
@@ -175,13 +175,8 @@ impl Monitor {
             metrics.bytes.get_or_create(&labels).inc_by(file.bytes);
         }
         if let Some(checkpoint) = &commit.checkpoint {
-            metrics.checkpoint_epoch.set(level(commit.epoch.0));
             metrics.checkpoint_at.set(seconds(commit.committed_at_us));
-            metrics.state.clear();
-            for state in &checkpoint.states {
-                let labels = by_two(("source", &state.stream), ("operator", &state.operator));
-                metrics.state.get_or_create(&labels).inc_by(level(state.bytes));
-            }
+            self.show_state(commit.epoch, checkpoint);
         }
         let mut board = self.board();
         board.committed(commit);
@@ -261,6 +256,16 @@ impl Monitor {
         let open = board.closed(epoch);
         self.0.metrics.epochs_in_flight.set(board.in_flight.len() as i64);
         open
+    }
+
+    fn show_state(&self, epoch: Epoch, checkpoint: &Checkpoint) {
+        self.0.metrics.checkpoint_epoch.set(level(epoch.0));
+        let metrics = &self.0.metrics.state;
+        metrics.clear();
+        for state in &checkpoint.states {
+            let labels = by_two(("source", &state.stream), ("operator", &state.operator));
+            metrics.get_or_create(&labels).inc_by(level(state.bytes));
+        }
     }
 
     fn show_models(&self, board: &Board) {
