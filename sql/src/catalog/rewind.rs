@@ -58,7 +58,8 @@ impl Catalog {
                         None => checkpoint,
                     };
                 }
-                Record::Promote(_) | Record::Gc(_) => {}
+                // Nothing else bears on what an epoch computes.
+                _ => {}
             }
         }
         let last = self.state().committed.map_or("none".to_owned(), |last| last.to_string());
@@ -88,7 +89,9 @@ impl Catalog {
                 Record::Commit(commit) if begin.is_none_or(|(kept, _)| kept != number) => {
                     commit.checkpoint = None;
                 }
-                _ => {}
+                Record::Takeover(_) | Record::Promote(_) | Record::Plan(_) | Record::Commit(_) => {}
+                // What became of files later does not bear on what an epoch computes.
+                _ => continue,
             }
             let bytes = record::encode(next, "rewound", &record);
             to.put_file(&log_path(next), bytes.into()).await?;

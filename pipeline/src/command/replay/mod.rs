@@ -95,6 +95,7 @@ impl Replay {
         let sides = Sides {
             runtime: &runtime,
             real: real.store(),
+            state: real.state(),
             scratch: &scratch,
             past: &past,
             again: &again,
