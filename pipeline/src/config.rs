@@ -17,6 +17,7 @@ use cloudops_operators::window::WindowSpec;
 use serde::Deserialize;
 
 use crate::maintenance::MaintenanceConfig;
+use crate::size;
 
 /// The configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,6 +69,21 @@ pub struct RunConfig {
     pub compression: Compression,
     /// Whether local result files are synced to disk before a commit names them. Default: true.
     pub fsync: bool,
+    /// Memory an epoch's records take of each stream at most, about: `"256MiB"`. Where records are
+    /// large, this cuts before `epoch_records` does. Default: 256 MiB.
+    #[serde(deserialize_with = "size::bytes")]
+    pub epoch_bytes: u64,
+    /// What the process may hold in memory, e.g. `"2GiB"`: near it, epochs shrink and go one by one,
+    /// and the input is held back at its source. Results do not depend on it. Default: no limit.
+    #[serde(deserialize_with = "size::some_bytes")]
+    pub memory_limit: Option<u64>,
+    /// For how long an epoch in flight may stand still, nothing moving that it needs, before that is
+    /// named in the log, in `/status` and `/healthz`. Default: 4 s.
+    #[serde(deserialize_with = "duration")]
+    pub stall_after: Duration,
+    /// Where `run` answers `/metrics`, `/status` and `/healthz`, e.g. `"127.0.0.1:9095"`; anyone who
+    /// reaches it may read. `backfill` does so only with `--listen`. Default: nowhere.
+    pub listen: Option<String>,
 }
 
 impl Default for RunConfig {
@@ -80,6 +96,10 @@ impl Default for RunConfig {
             epochs_in_flight: 3,
             compression: Compression::Zstd,
             fsync: true,
+            epoch_bytes: 256 << 20,
+            memory_limit: None,
+            stall_after: Duration::from_secs(4),
+            listen: None,
         }
     }
 }

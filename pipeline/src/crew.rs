@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use cloudops_models::registry::{Registry, scorer_factory};
 use cloudops_models::scorer::ScorerOptions;
 use cloudops_operators::score::{ModelId, Timeline};
+use cloudops_operators::supervise::Whereabouts;
 use cloudops_sql::catalog::Store;
 use cloudops_sql::catalog::record::Checkpoint;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -160,6 +161,7 @@ pub(crate) async fn blueprint(
     store: &Store,
     checkpoint: Option<&Checkpoint>,
     timelines: Vec<Vec<(i64, ModelId)>>,
+    whereabouts: Vec<Whereabouts>,
 ) -> Result<Blueprint> {
     let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
     let restored = match checkpoint {
@@ -180,6 +182,7 @@ pub(crate) async fn blueprint(
         scorers: scorers.collect(),
         timelines: timelines.collect(),
         restored: Arc::new(restored),
+        whereabouts,
         job: Arc::clone(job),
     })
 }

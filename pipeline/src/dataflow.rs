@@ -68,7 +68,7 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
 
 /// Builds one worker's share of the graph.
 pub fn build(worker: &mut Worker, blueprint: &Blueprint) -> anyhow::Result<Graph> {
-    let supervisor = Supervisor::default();
+    let supervisor = Supervisor::watched(blueprint.whereabouts[worker.index()].clone());
     let staging = Staging::default();
     let mut paths = Vec::new();
     for stream in 0..blueprint.job.streams.len() {

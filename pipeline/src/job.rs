@@ -24,6 +24,12 @@ pub struct Job {
     pub workers: usize,
     /// Records an epoch takes of each stream at most.
     pub epoch_records: u64,
+    /// Memory that they take at most, about.
+    pub epoch_bytes: u64,
+    /// What the process may hold in memory.
+    pub memory_limit: Option<u64>,
+    /// For how long an epoch in flight may stand still before it is named.
+    pub stall_after: Duration,
     /// How long a live epoch gathers records.
     pub epoch_interval: Duration,
     /// How often state is written down with a commit.
@@ -144,6 +150,12 @@ impl Config {
         ensure!(self.run.workers <= 256, "run.workers is {}: 256 at most", self.run.workers);
         ensure!(self.run.epoch_records > 0, "run.epoch_records is 0: at least one is needed");
         ensure!(self.run.epochs_in_flight > 0, "run.epochs_in_flight is 0: at least one is needed");
+        ensure!(self.run.epoch_bytes > 0, "run.epoch_bytes is 0: at least one is needed");
+        ensure!(
+            self.run.stall_after >= Duration::from_millis(100),
+            "run.stall_after is {:?}: less than 100ms would name what only waits its turn",
+            self.run.stall_after
+        );
         let mut names = BTreeSet::new();
         let mut streams = Vec::with_capacity(self.streams.len());
         for stream in &self.streams {
@@ -156,6 +168,9 @@ impl Config {
             catalog: self.catalog.url.clone(),
             workers: self.run.workers,
             epoch_records: self.run.epoch_records,
+            epoch_bytes: self.run.epoch_bytes,
+            memory_limit: self.run.memory_limit,
+            stall_after: self.run.stall_after,
             epoch_interval: self.run.epoch_interval,
             checkpoint_interval: self.run.checkpoint_interval,
             epochs_in_flight: self.run.epochs_in_flight,

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - [`config`], [`job`]: a configuration file, and the validated job it becomes
+//! - [`config`], [`size`], [`job`]: a configuration file, and the validated job it becomes
 //! - [`source`]: files to judged records
 //! - [`dataflow`]: **the data path**, one line an operator
 //! - [`path`], [`kernel`], [`drift`]: what each step does with a stream's settings
@@ -11,6 +11,7 @@
 //! - [`engine`]: the coordinator: plan, process, commit
 //! - [`sink`]: rows to Parquet files
 //! - [`maintenance`]: files merged and deleted, tables published as Delta Lake
+//! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
 //! - [`command`]: one file a subcommand
@@ -28,9 +29,12 @@ pub mod job;
 pub mod kernel;
 pub mod learning;
 pub mod maintenance;
+pub mod memory;
+pub mod monitor;
 pub mod path;
 pub mod profile;
 pub mod progress;
 pub mod sink;
+pub mod size;
 pub mod source;
 pub mod worker;

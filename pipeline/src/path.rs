@@ -112,7 +112,7 @@ impl Path {
         staging: &Staging,
         supervisor: &Supervisor,
     ) -> Result<Self> {
-        let supervisor = supervisor.for_stream();
+        let supervisor = supervisor.for_stream(&blueprint.job.streams[stream].name);
         let timeline = blueprint.timelines[stream].clone();
         let scorers = Arc::clone(&blueprint.scorers[stream]);
         let job = &blueprint.job;

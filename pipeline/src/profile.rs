@@ -10,6 +10,8 @@ use cloudops_operators::supervise::Busy;
 use cpu_time::{ProcessTime, ThreadTime};
 use serde::Serialize;
 
+use crate::memory;
+
 /// What a run cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Profile {
@@ -127,7 +129,7 @@ impl Meter {
         Profile {
             wall_seconds: self.begin.elapsed().as_secs_f64(),
             cpu_seconds: total,
-            peak_memory_bytes: peak_memory(),
+            peak_memory_bytes: memory::peak(),
             steps,
         }
     }
@@ -149,14 +151,6 @@ fn place(operator: &str) -> usize {
     ];
     let written = usize::from(operator.starts_with("write "));
     PATH.iter().position(|&name| name == operator).unwrap_or(PATH.len() + written)
-}
-
-/// The most memory this process has held, where Linux tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 impl Profile {

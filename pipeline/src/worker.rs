@@ -9,7 +9,7 @@ use cloudops_operators::batch::Batch;
 use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::score::{ModelId, ScorerFactory, Timeline};
-use cloudops_operators::supervise::{Busy, Cause};
+use cloudops_operators::supervise::{Busy, Cause, Whereabouts};
 use cloudops_operators::watermark::Watermark;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ pub struct Blueprint {
     pub timelines: Vec<Timeline>,
     /// Per stream, the state to begin with, by operator; empty where it begins at the beginning.
     pub restored: Arc<Vec<States>>,
+    /// Per worker, where it says where it is.
+    pub whereabouts: Vec<Whereabouts>,
 }
 
 impl std::fmt::Debug for Blueprint {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cloudops_models::registry::Registry;
 use cloudops_operators::epoch::Epoch;
+use cloudops_operators::supervise::Whereabouts;
 use cloudops_operators::watermark::Watermark;
 use cloudops_sql::catalog::Store;
 use cloudops_sql::catalog::store::{Maker, StoreOptions, open_store_with};
@@ -131,6 +132,9 @@ impl Agent<'_> {
             &self.store,
             begin.checkpoint.as_ref(),
             begin.timelines,
+            (0..self.job.workers * self.cluster.processes())
+                .map(|_| Whereabouts::default())
+                .collect(),
         ))?;
         self.crew.build(&blueprint);
         Ok(())
@@ -146,7 +150,7 @@ impl Agent<'_> {
         let workers = (self.job.workers * self.cluster.processes()) as u32;
         let maker = Maker { worker: worker as u32, workers };
         let staged = if to_stage {
-            self.runtime.block_on(stage(&self.store, epoch, maker, completed))?
+            self.runtime.block_on(stage(&self.store, epoch, maker, completed, |_| {}))?
         } else {
             Staged::passed(completed)
         };

@@ -44,11 +44,11 @@ pub(crate) fn connect(
             match call(address, *index, same) {
                 Ok(stream) => streams[other] = Some(stream),
                 // It was there, and hung up: it is dying, or we are not the same.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof && hung_up > MANNERS => {
+                Err(error) if is_hung_up(&error) && hung_up > MANNERS => {
                     bail!("process {other} at {address} does not take this one: it says why");
                 }
                 Err(error) if Instant::now() < until => {
-                    if error.kind() == ErrorKind::UnexpectedEof {
+                    if is_hung_up(&error) {
                         hung_up += NAP;
                     }
                     std::thread::sleep(NAP);
@@ -112,6 +112,10 @@ fn listen(address: &str, until: Instant) -> Result<TcpListener> {
             }
         }
     }
+}
+
+fn is_hung_up(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
 }
 
 fn call(address: &str, index: usize, same: &Same) -> std::io::Result<TcpStream> {

@@ -10,14 +10,17 @@ use cloudops_models::registry::Registry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{print, print_json};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::cluster::{Cluster, agent};
 use crate::config::Config;
 use crate::engine::{self, Options, Summary};
+use crate::monitor::{Monitor, server};
+use crate::size;
 
 /// Run a job until told to stop.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudops run --config pipeline.toml\n  \
+    cloudops run --config pipeline.toml --listen 127.0.0.1:9095\n  \
     cloudops run --config pipeline.toml --processes 2 --process-index 0 --hosts hosts.txt\n\n\
     SIGTERM or Ctrl-C drains what is planned, commits it and exits with 0; a second one exits at once.")]
 pub(super) struct Run {
@@ -59,6 +62,12 @@ struct Common {
     /// Where they listen: a file with a line `host:port` for each. Default: this machine, from port 2101.
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
+    /// Answer /metrics, /status and /healthz here while running; `run` also where `run.listen` says.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Overrides `run.memory_limit`, e.g. 2GiB.
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    memory_limit: Option<u64>,
     /// Show where the CPU time went, by stream and step.
     #[arg(long)]
     profile: bool,
@@ -91,6 +100,8 @@ impl Common {
         if let Some(catalog) = self.catalog {
             config.catalog.url = catalog;
         }
+        config.run.memory_limit = self.memory_limit.or(config.run.memory_limit);
+        config.run.listen = self.listen.or(config.run.listen.filter(|_| live));
         let cluster = Cluster::new(self.processes, self.process_index, self.hosts.as_deref())?;
         let Some(summary) = run_on(&config, live, onnxruntime, true, cluster.as_ref())? else {
             return Ok(());
@@ -103,7 +114,7 @@ impl Common {
     }
 }
 
-/// Runs a configured job; signals stop it cleanly.
+/// Runs a configured job, watched where `run.listen` says; signals stop it cleanly.
 pub(super) fn run(
     config: &Config,
     live: bool,
@@ -123,6 +134,7 @@ fn run_on(
     cluster: Option<&Cluster>,
 ) -> Result<Option<Summary>> {
     let job = config.validate(live)?;
+    let bound = config.run.listen.as_deref().map(server::bind).transpose()?;
     let registry = Registry::open(&config.registry()?)?;
     if job.streams.iter().any(|stream| stream.model.is_some()) {
         cloudops_models::runtime::init(onnxruntime)?;
@@ -137,7 +149,11 @@ fn run_on(
     if let Some(cluster) = cluster.filter(|cluster| cluster.index > 0) {
         return agent::serve(job, registry, cluster, &stop).map(|()| None);
     }
-    let options = Options { live, stop, clock: Arc::new(SystemClock), progress };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let processes = cluster.map_or(1, Cluster::processes);
+    let monitor = Monitor::new(&job, processes, Arc::clone(&clock));
+    let _server = bound.map(|bound| bound.serve(monitor.clone())).transpose()?;
+    let options = Options { live, stop, clock, progress, monitor, retrain: true };
     engine::run_on(job, registry, options, cluster).map(Some)
 }
 

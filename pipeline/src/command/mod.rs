@@ -11,9 +11,12 @@ use tracing_subscriber::EnvFilter;
 mod backfill;
 mod datasets;
 mod demo;
+mod doctor;
 mod evaluate;
+mod explain;
 mod maintain;
 mod models;
+mod replay;
 mod sql;
 mod tables;
 mod train;
@@ -57,6 +60,12 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// The model registry: list, show, promote, roll back, verify.
     Models(models::Models),
+    /// Why an alert was raised: score, model, parts, scores about it, records in their files.
+    Explain(explain::Explain),
+    /// Compute an epoch again from the input, and compare it byte for byte with what was committed.
+    Replay(replay::Replay),
+    /// Check a job: configuration, catalog, models, library, input, room. Writes nothing.
+    Doctor(doctor::Doctor),
     /// Known datasets and simulators: list, fetch, simulate, describe.
     Datasets(datasets::Datasets),
     /// The main job from end to end: simulate, train, run, compare, query.
@@ -90,6 +99,9 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Train(train) => train.execute(runtime),
         Command::Evaluate(evaluate) => evaluate.execute(runtime),
         Command::Models(models) => models.execute(runtime),
+        Command::Explain(explain) => explain.execute(),
+        Command::Replay(replay) => replay.execute(runtime),
+        Command::Doctor(doctor) => doctor.execute(runtime),
         Command::Datasets(datasets) => datasets.execute(),
         Command::Demo(demo) => demo.execute(runtime),
     }

@@ -8,6 +8,7 @@ use cloudops_sql::catalog::record::{
 use cloudops_sql::catalog::store::Maker;
 
 use super::{Done, Engine, InFlight};
+use crate::monitor::phase::Phase;
 use crate::sink::staged::stage;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
@@ -81,16 +82,19 @@ impl Engine<'_> {
         let again = self.committed_before.is_some_and(|last| plan.epoch <= last);
         if again {
             self.summary.replayed += 1;
+            self.monitor.replayed(plan.epoch);
         } else {
             let sources = self.source_commits(&plan, &shares, &totals);
             let mut files = Vec::new();
             let mut states = Vec::new();
+            self.monitor.enter(Phase::Put, Some(plan.epoch));
             for (worker, done) in done.into_iter().enumerate() {
                 let staged = match done {
                     Done::Here(completed) => {
                         let store = self.catalog.store();
                         let maker = self.maker(worker);
-                        self.runtime.block_on(stage(store, plan.epoch, maker, completed))?
+                        let told = |path: &str| self.monitor.works_on(path);
+                        self.runtime.block_on(stage(store, plan.epoch, maker, completed, told))?
                     }
                     Done::Elsewhere(staged) => staged,
                 };
@@ -114,8 +118,12 @@ impl Engine<'_> {
                 }
                 _ => Vec::new(),
             };
-            self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
+            self.monitor.enter(Phase::Append, Some(plan.epoch));
+            self.runtime.block_on(self.catalog.append(Record::Commit(commit.clone())))?;
+            self.monitor.enter(Phase::Collect, Some(plan.epoch));
             self.runtime.block_on(self.catalog.collect(&replaced))?;
+            self.monitor.enter(Phase::Workers, None);
+            self.monitor.committed(&commit);
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }
@@ -126,8 +134,10 @@ impl Engine<'_> {
                 .any(|verdict| verdict.retrain && verdict.period_end_us <= period_end_us);
             // A later plan in the log means that an earlier run has settled this already.
             let settled = self.committed_before.is_some_and(|last| plan.epoch < last);
-            if fired && !settled {
+            if fired && !settled && self.options.retrain {
+                self.monitor.enter(Phase::Retrain, Some(plan.epoch));
                 self.retrain(stream, period_end_us, &verdicts[stream])?;
+                self.monitor.enter(Phase::Workers, None);
             }
         }
         Ok(())

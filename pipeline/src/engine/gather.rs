@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Result;
 use cloudops_operators::epoch::{Offset, Partition};
@@ -11,6 +12,7 @@ use cloudops_operators::window::{WindowSpec, selected};
 use cloudops_sql::catalog::record::{SourcePlan, StreamState};
 
 use crate::job::StreamJob;
+use crate::memory::Room;
 use crate::source::cursor::{Cursor, Cut, Patience};
 
 /// A stream's partitions and what of them has been cut but not planned.
@@ -42,6 +44,14 @@ pub(super) struct Share {
     pub(super) watermark: Watermark,
     /// Whether the next epoch of this stream must wait for this one's drift verdict.
     pub(super) barrier: bool,
+}
+
+impl Share {
+    /// When the first of its records was read.
+    #[must_use]
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.cuts.iter().filter_map(|cut| cut.since).min()
+    }
 }
 
 impl Gather {
@@ -101,6 +111,24 @@ impl Gather {
         self.cuts.iter().map(Cut::records).sum()
     }
 
+    /// What they take in memory, about.
+    #[must_use]
+    pub(super) fn bytes(&self) -> u64 {
+        self.cuts.iter().map(|cut| cut.bytes).sum()
+    }
+
+    /// Batches that readers have read ahead.
+    #[must_use]
+    pub(super) fn queued(&self) -> usize {
+        self.cursors.iter().map(Cursor::queued).sum()
+    }
+
+    /// Whether an epoch can take no more: its room is used, or a drift verdict holds the rest back.
+    #[must_use]
+    pub(super) fn full(&self, room: Room) -> bool {
+        self.records() >= room.records || self.bytes() >= room.bytes || self.behind()
+    }
+
     /// Whether everything that will ever come has been planned and applied.
     #[must_use]
     pub(super) fn finished(&self) -> bool {
@@ -119,18 +147,18 @@ impl Gather {
         self.applied < self.target
     }
 
-    /// Cuts up to `records` records more, always of the partition that holds the others back.
+    /// Cuts more records until they fill `room`, always of the partition that holds the others back.
     ///
     /// # Errors
     /// When a reader failed.
-    pub(super) fn gather(&mut self, records: u64, patience: Patience) -> Result<()> {
+    pub(super) fn gather(&mut self, room: Room, patience: Patience) -> Result<()> {
         // Rows held back by a drift verdict would only pile up behind it.
         if self.behind() {
             return Ok(());
         }
-        let goal = self.records() + records;
+        let goal = room.records;
         let mut dry = vec![false; self.cursors.len()];
-        while self.records() < goal {
+        while !self.full(room) {
             let least = (0..self.cursors.len())
                 .filter(|&i| !self.cursors[i].ended() && !dry[i])
                 .min_by_key(|&i| self.cursors[i].watermark());
@@ -139,7 +167,8 @@ impl Gather {
             let step = if several { (goal - self.records()).min(8_192) } else { goal };
             let before = self.cuts[i].records();
             let step = step.min(goal - self.records());
-            self.cursors[i].cut(step, patience, &mut self.cuts[i])?;
+            let bytes = self.cuts[i].bytes + (room.bytes - self.bytes());
+            self.cursors[i].cut(step, bytes, patience, &mut self.cuts[i])?;
             dry[i] = self.cuts[i].records() == before;
         }
         Ok(())
@@ -189,7 +218,7 @@ impl Gather {
             );
             let records = plan.offset_to.0 - plan.offset_from.0;
             let (cursor, cut) = (&mut self.cursors[i], &mut self.cuts[i]);
-            cursor.cut(records, Patience::Endless, cut)?;
+            cursor.cut(records, u64::MAX, Patience::Endless, cut)?;
             anyhow::ensure!(
                 cursor.next() == plan.offset_to.0 && cut.spans == plan.spans,
                 "the input of {:?} has changed: epoch records {}..{} were read from {:?}, now from {:?}; \
@@ -268,7 +297,7 @@ impl Gather {
 /// Checks that a partition whose end was planned has not grown.
 fn must_end(stream: &str, cursor: &mut Cursor, cut: &mut Cut) -> Result<()> {
     let end = cursor.next();
-    cursor.cut(1, Patience::Endless, cut)?;
+    cursor.cut(1, u64::MAX, Patience::Endless, cut)?;
     anyhow::ensure!(
         cursor.ended(),
         "the input of {stream:?} ended at record {end} and has grown since: \

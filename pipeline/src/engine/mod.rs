@@ -35,6 +35,9 @@ use crate::cluster::message::{Letter, Mail, Order};
 use crate::crew::Crew;
 use crate::job::Job;
 use crate::maintenance::Service;
+use crate::memory::Governor;
+use crate::monitor::phase::Phase;
+use crate::monitor::{Monitor, Watchdog};
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
 use crate::sink::staged::Staged;
@@ -56,6 +59,10 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Whether to show a progress bar where stderr is a terminal.
     pub progress: bool,
+    /// Who is told what happens.
+    pub monitor: Monitor,
+    /// Whether drift may retrain and promote; not where the past is only looked at again.
+    pub retrain: bool,
 }
 
 /// What a run has done.
@@ -113,8 +120,11 @@ pub fn run_on(
         .context("starting the I/O runtime")?;
     let job = Arc::new(job);
     let stop_readers = Arc::new(AtomicBool::new(false));
+    let monitor = options.monitor.clone();
+    let _watchdog = Watchdog::start(monitor.clone(), job.stall_after)?;
     let result = Engine::start(&job, registry, options, &runtime, &stop_readers, cluster)
-        .and_then(|mut engine| engine.work());
+        .and_then(|mut engine| engine.work())
+        .inspect_err(|error| monitor.failed(error));
     stop_readers.store(true, Ordering::Relaxed);
     result
 }
@@ -176,6 +186,8 @@ struct Engine<'a> {
     /// When a checkpoint was last planned, and how many epochs since.
     checkpointed: (Instant, u64),
     progress: Progress,
+    monitor: Monitor,
+    governor: Governor,
     meter: Meter,
     summary: Summary,
     /// Works beside the engine until this is dropped.
@@ -186,7 +198,7 @@ impl Engine<'_> {
     fn work(&mut self) -> Result<Summary> {
         self.replay()?;
         loop {
-            while self.in_flight.len() < self.job.epochs_in_flight && self.plan_next()? {}
+            while self.may_plan() && self.plan_next()? {}
             if self.in_flight.is_empty() {
                 if self.streams.iter().all(Gather::finished) {
                     break;
@@ -212,9 +224,10 @@ impl Engine<'_> {
     fn replay(&mut self) -> Result<()> {
         let mut plans = self.catalog.plans_to_replay();
         while let Some(plan) = self.runtime.block_on(plans.try_next())? {
-            while self.in_flight.len() >= self.job.epochs_in_flight || self.waiting() {
+            while !self.may_plan() {
                 self.settle(Duration::from_millis(20))?;
             }
+            self.monitor.enter(Phase::Input, None);
             let mut shares = Vec::new();
             for (i, gather) in self.streams.iter_mut().enumerate() {
                 let name = &gather.stream.name;
@@ -227,15 +240,39 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Whether another epoch may be in flight; tells the monitor why it may not.
+    fn may_plan(&mut self) -> bool {
+        self.governor.look();
+        self.monitor.memory(&self.governor);
+        let in_flight = self.in_flight.len();
+        let held = if in_flight >= self.job.epochs_in_flight {
+            Phase::HeldByEpochs
+        } else if !self.governor.may_plan(in_flight) {
+            Phase::HeldByMemory
+        } else if self.waiting() {
+            Phase::HeldByVerdict
+        } else {
+            return true;
+        };
+        self.monitor.enter(held, None);
+        false
+    }
+
     /// Plans an epoch if there is news; `false` where there is none, or a verdict is awaited.
     fn plan_next(&mut self) -> Result<bool> {
         if self.waiting() || self.options.stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
         let begin = ThreadTime::now();
+        self.monitor.enter(Phase::Input, None);
         let shares = self.cut();
         self.meter.planned(begin);
-        let Some(shares) = shares? else { return Ok(false) };
+        let Some(shares) = shares? else {
+            if !self.in_flight.is_empty() {
+                self.monitor.enter(Phase::Workers, None);
+            }
+            return Ok(false);
+        };
         let due = self.checkpointed.0.elapsed() >= self.job.checkpoint_interval;
         self.plan(shares, due)?;
         Ok(true)
@@ -251,7 +288,9 @@ impl Engine<'_> {
             planned_at_us: self.options.clock.now_us(),
         };
         self.next_epoch = self.next_epoch.next();
+        self.monitor.enter(Phase::Plan, Some(plan.epoch));
         self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
+        self.monitor.enter(Phase::Workers, None);
         let (since, epochs) = self.checkpointed;
         // After a drift verdict a model may be promoted, which only the epoch's replay brings about.
         let due = due && shares.iter().all(|(_, share)| !share.barrier);
@@ -276,20 +315,21 @@ impl Engine<'_> {
     /// Gathers records and cuts the next epoch, by stream, where there is news enough.
     fn cut(&mut self) -> Result<Option<Vec<(usize, Share)>>> {
         let live = self.options.live;
+        let room = self.governor.room();
         for gather in &mut self.streams {
-            let room = self.job.epoch_records.saturating_sub(gather.records());
             let patience = match live {
                 true => Patience::Until(Instant::now() + Duration::from_millis(5)),
                 false => Patience::Endless,
             };
             gather.gather(room, patience)?;
+            self.monitor.queued(&gather.stream.name, gather.queued());
         }
         if !self.streams.iter().any(Gather::has_news) {
             return Ok(None);
         }
         if live {
             let since = *self.gather_since.get_or_insert_with(Instant::now);
-            let full = self.streams.iter().any(|g| g.records() >= self.job.epoch_records);
+            let full = self.streams.iter().any(|gather| gather.full(room));
             if !full && since.elapsed() < self.job.epoch_interval {
                 return Ok(None);
             }
@@ -317,6 +357,8 @@ impl Engine<'_> {
         let mut inputs: Vec<Vec<worker::StreamInput>> = (0..workers).map(|_| none()).collect();
         let mut counts = Vec::new();
         let mut barriers = Vec::new();
+        let read = shares.iter().filter_map(|(stream, share)| Some((*stream, share.since()?)));
+        self.monitor.given(&plan, read.collect());
         for (stream, share) in shares {
             if share.barrier {
                 barriers.push((stream, share.watermark.0));
@@ -374,11 +416,13 @@ impl Engine<'_> {
         while let Ok(report) = self.crew.reports.try_recv() {
             self.note(report)?;
         }
+        self.governor.look();
         while self.in_flight.front().is_some_and(|e| e.completed.iter().all(Option::is_some)) {
             if let Some(epoch) = self.in_flight.pop_front() {
                 let begin = ThreadTime::now();
                 self.commit(epoch)?;
                 self.meter.committed(begin);
+                self.governor.committed(self.in_flight.len());
             }
         }
         Ok(())
@@ -387,6 +431,7 @@ impl Engine<'_> {
     fn note(&mut self, report: Report) -> Result<()> {
         match report {
             Report::Complete(epoch, worker, completed) => {
+                self.monitor.reported(epoch, worker, &completed.streams);
                 for (stream, progress) in completed.streams.iter().enumerate() {
                     self.meter.operators(stream, &progress.busy);
                 }
@@ -394,6 +439,7 @@ impl Engine<'_> {
             }
             Report::Mail(mail) => match mail.read()? {
                 Letter::Complete { epoch, worker, staged } => {
+                    self.monitor.reported(epoch, worker, &staged.streams);
                     for (stream, progress) in staged.streams.iter().enumerate() {
                         self.meter.operators(stream, &progress.busy);
                     }
@@ -434,6 +480,7 @@ impl Engine<'_> {
 
     /// Tells every worker of a model in force from an event time on.
     fn announce(&self, stream: usize, effective_from_us: i64, model: &ModelId) -> Result<()> {
+        self.monitor.promoted(&self.job.streams[stream].name, effective_from_us, model);
         self.tell(&Order::Promote { stream, effective_from_us, model: model.clone() })?;
         for worker in 0..self.crew.workers() {
             let model = model.clone();

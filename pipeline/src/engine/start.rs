@@ -22,6 +22,7 @@ use crate::cluster::message::{Begin, Mail, Order};
 use crate::crew::{self, Crew};
 use crate::job::Job;
 use crate::maintenance::{Maintainer, Service};
+use crate::memory::{Governor, Room};
 use crate::profile::Meter;
 use crate::progress::Progress;
 use crate::source::cursor::Cursor;
@@ -61,8 +62,14 @@ impl<'a> Engine<'a> {
         if let Some(CheckpointAt { epoch, checkpoint, .. }) = checkpoint.as_deref() {
             tracing::info!(epoch = epoch.0, files = checkpoint.states.len(), "restoring state");
         }
+        let monitor = options.monitor.clone();
+        monitor.started(catalog.state());
+        for stream in &job.streams {
+            monitor.models(&stream.name, catalog.state().timeline(&stream.name));
+        }
         let begin = ThreadTime::now();
-        let blueprint = crew::blueprint(job, &registry, catalog.store(), state, timelines);
+        let places = monitor.whereabouts();
+        let blueprint = crew::blueprint(job, &registry, catalog.store(), state, timelines, places);
         crew.build(&runtime.block_on(blueprint)?);
         meter.restored(begin);
         let bytes_read = Arc::new(AtomicU64::new(0));
@@ -123,6 +130,11 @@ impl<'a> Engine<'a> {
         let next_epoch = state.next_epoch();
         Ok(Self {
             progress: Progress::new(options.progress, bytes, bytes_read),
+            governor: Governor::new(
+                job.memory_limit,
+                Room { records: job.epoch_records, bytes: job.epoch_bytes },
+            ),
+            monitor,
             accounts,
             job: Arc::clone(job),
             registry,

@@ -29,7 +29,7 @@ impl Staged {
     }
 }
 
-/// Stores what a worker made.
+/// Stores what a worker made; `told` hears of every object before it is put.
 ///
 /// # Errors
 /// When the store fails, or holds other bytes under these names.
@@ -38,10 +38,12 @@ pub async fn stage(
     epoch: Epoch,
     maker: Maker,
     completed: Completed,
+    told: impl Fn(&str),
 ) -> Result<Staged> {
     let mut staged = Staged { streams: completed.streams, ..Staged::default() };
     for (n, file) in completed.files.into_iter().enumerate() {
         let path = data_path(file.table, &file.source, epoch, maker, n as u32);
+        told(&path);
         let stored = store.put_file(&path, file.bytes).await?;
         staged.files.push(DataFile {
             table: file.table.to_owned(),
@@ -54,6 +56,7 @@ pub async fn stage(
     }
     for EncodedState { stream, operator, rows, bytes } in completed.states {
         let path = state_path(&stream, operator, epoch, maker);
+        told(&path);
         let stored = store.put_file(&path, bytes).await?;
         staged.states.push(StateRef {
             stream,

@@ -36,6 +36,10 @@ pub struct Cut {
     pub rejects: Vec<(Arc<str>, Reject)>,
     /// Rows on time.
     pub on_time: u64,
+    /// What the records take in memory, about.
+    pub bytes: u64,
+    /// When the first of them was read.
+    pub since: Option<Instant>,
 }
 
 impl Cut {
@@ -122,21 +126,36 @@ impl Cursor {
         if self.ended { Watermark::MAX } else { self.judge.watermark() }
     }
 
-    /// Cuts up to `records` more records onto `cut`.
+    /// How many batches have been read ahead.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Cuts up to `records` more records onto `cut`, fewer where it holds `bytes` before that; at
+    /// least what is left of one batch, where there is any.
     ///
     /// # Errors
     /// When the reader failed.
-    pub fn cut(&mut self, records: u64, patience: Patience, cut: &mut Cut) -> Result<()> {
+    pub fn cut(
+        &mut self,
+        records: u64,
+        bytes: u64,
+        patience: Patience,
+        cut: &mut Cut,
+    ) -> Result<()> {
         if cut.to == 0 && cut.from == 0 {
             (cut.from, cut.to) = (self.next, self.next);
         }
         let goal = self.next + records;
-        while self.next < goal && self.fill(patience)? {
+        while self.next < goal && cut.bytes < bytes && self.fill(patience)? {
             let Some((chunk, taken)) = &mut self.current else { break };
             let first = chunk.batch.first_offset;
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
             take(self.partition, chunk, from, to, &mut self.judge, cut)?;
+            cut.bytes += chunk.bytes * (to - from) / chunk.batch.records.max(1);
+            cut.since.get_or_insert(chunk.read);
             if self.place.as_ref().is_none_or(|place| *place.file != *chunk.file) {
                 self.place = Some(FilePlace {
                     file: chunk.file.to_string(),
@@ -149,7 +168,7 @@ impl Cursor {
             cut.to = to;
         }
         // Learn of the end now if it is known, so that the last records and the end share an epoch.
-        if !self.ended && self.next >= goal {
+        if !self.ended && (self.next >= goal || cut.bytes >= bytes) {
             self.fill(Patience::Until(Instant::now()))?;
         }
         Ok(())

@@ -28,6 +28,17 @@ pub struct Found {
     pub location: Location,
 }
 
+impl Found {
+    /// Whether this user may open it; what lies in a store is asked for when it is read.
+    #[must_use]
+    pub fn readable(&self) -> bool {
+        match &self.location {
+            Location::Local(path) => std::fs::File::open(path).is_ok(),
+            Location::Object { .. } => true,
+        }
+    }
+}
+
 /// Where a partition's files are found.
 #[derive(Debug, Clone)]
 pub enum Listing {

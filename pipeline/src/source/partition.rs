@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, ReadBatch, open};
@@ -56,6 +56,10 @@ pub struct Chunk {
     pub file_first: u64,
     /// Records, rows and rejects.
     pub batch: ReadBatch,
+    /// What the batch takes in memory.
+    pub bytes: u64,
+    /// When it was read: where the latency of its results begins.
+    pub read: Instant,
 }
 
 /// What the reader says next.
@@ -199,8 +203,15 @@ fn read_file(
         spec.cpu_nanos.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let Some(batch) = batch else { return Ok(Some(next)) };
         next = batch.first_offset + batch.records;
-        let chunk =
-            Chunk { file: Arc::clone(&file.name), size: file.size, file_first: first, batch };
+        let rejects: usize = batch.rejects.iter().map(|reject| reject.raw.len()).sum();
+        let chunk = Chunk {
+            file: Arc::clone(&file.name),
+            size: file.size,
+            file_first: first,
+            bytes: (batch.rows.get_array_memory_size() + rejects) as u64,
+            read: Instant::now(),
+            batch,
+        };
         if stop.load(Ordering::Relaxed) || sender.send(Event::Chunk(chunk)).is_err() {
             return Ok(None);
         }

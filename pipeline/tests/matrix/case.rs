@@ -11,6 +11,7 @@ use cloudops_pipeline::clock::FixedClock;
 use cloudops_pipeline::config::Config;
 use cloudops_pipeline::engine::{self, Options};
 use cloudops_pipeline::maintenance::Maintainer;
+use cloudops_pipeline::monitor::Monitor;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::Record;
 use cloudops_sql::catalog::store::mount;
@@ -151,11 +152,14 @@ impl Job {
     fn engine(&self, name: &str, workers: usize) -> anyhow::Result<()> {
         let job = self.config(name, workers).validate(false)?;
         let registry = Registry::open(self.dir.path().join("models"))?;
+        let clock = Arc::new(FixedClock(0));
         let options = Options {
             live: false,
             stop: Arc::new(AtomicBool::new(false)),
-            clock: Arc::new(FixedClock(0)),
+            monitor: Monitor::new(&job, 1, Arc::clone(&clock) as _),
+            clock,
             progress: false,
+            retrain: true,
         };
         engine::run(job, registry, options).map(drop)
     }

@@ -21,6 +21,7 @@
 //! - [`log`]: open, append, fence, refresh
 //! - [`fold`]: the log in few objects, so that opening is quick
 //! - [`history`]: the log read again from its beginning
+//! - [`rewind`]: the catalog as it was before a commit
 //!
 //! ```
 //! use cloudops_sql::catalog::Catalog;
@@ -53,6 +54,7 @@ pub mod history;
 pub mod invariants;
 pub mod log;
 pub mod record;
+pub mod rewind;
 pub mod state;
 pub mod store;
 
