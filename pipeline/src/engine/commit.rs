@@ -9,6 +9,7 @@ use cloudops_sql::catalog::store::{Maker, data_path, state_path};
 
 use super::{Engine, InFlight};
 use crate::checkpoint::EncodedState;
+use crate::sink::alerts::AlertSink;
 use crate::worker::Completed;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
@@ -118,6 +119,7 @@ impl Engine<'_> {
             };
             self.runtime.block_on(self.catalog.append(Record::Commit(commit)))?;
             self.runtime.block_on(self.catalog.collect(replaced))?;
+            self.sinks.iter().try_for_each(AlertSink::tell)?;
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }

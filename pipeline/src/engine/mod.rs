@@ -9,6 +9,7 @@
 
 mod commit;
 mod gather;
+mod inputs;
 mod models;
 mod retrain;
 mod start;
@@ -33,6 +34,7 @@ use crate::clock::Clock;
 use crate::job::Job;
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
+use crate::sink::alerts::AlertSink;
 use crate::source::cursor::Patience;
 use crate::worker::{self, Command, Completed, Report};
 use gather::{Gather, Share};
@@ -128,6 +130,8 @@ struct Engine<'a> {
     commands: Vec<Sender<Command>>,
     reports: Receiver<Report>,
     threads: Vec<std::thread::Thread>,
+    /// Where alerts go on to.
+    sinks: Vec<AlertSink>,
     in_flight: VecDeque<InFlight>,
     /// Per stream, rows that workers' windows held after the last complete epoch.
     accounts: Vec<commit::Account>,
@@ -159,6 +163,9 @@ impl Engine<'_> {
                 continue;
             }
             self.settle(Duration::from_millis(20))?;
+        }
+        for sink in self.sinks.drain(..) {
+            sink.finish()?;
         }
         self.summary.profile = self.meter.profile();
         self.progress.finish(&self.summary);
@@ -288,7 +295,7 @@ impl Engine<'_> {
                 if cut.records() > 0 {
                     counts.push(SourceShare {
                         stream,
-                        records: cut.records(),
+                        records: cut.entries,
                         on_time: cut.on_time,
                         late: cut.late.len() as u64,
                         rejected: cut.rejects.len() as u64,

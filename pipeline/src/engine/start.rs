@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use cloudops_models::registry::{Registry, scorer_factory};
 use cloudops_models::scorer::ScorerOptions;
-use cloudops_operators::epoch::Partition;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::state::CheckpointAt;
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
@@ -17,14 +16,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::runtime::Runtime;
 
 use super::gather::Gather;
+use super::inputs::Inputs;
 use super::{Engine, Options, Summary, commit, models};
 use crate::checkpoint::{self, States};
 use crate::job::Job;
 use crate::profile::Meter;
 use crate::progress::Progress;
-use crate::source::cursor::Cursor;
-use crate::source::files::Listing;
-use crate::source::partition::{self, PartitionSpec, Start};
+use crate::sink::alerts::AlertSink;
 use crate::worker::{self, Blueprint, Command, Report};
 
 impl<'a> Engine<'a> {
@@ -60,42 +58,19 @@ impl<'a> Engine<'a> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());
-        let mut bytes = Some(0);
+        let mut inputs = Inputs {
+            catalog: &catalog,
+            runtime,
+            live: options.live,
+            stop: stop_readers,
+            bytes_read: Arc::clone(&bytes_read),
+            bytes: Some(0),
+        };
         for (s, stream) in job.streams.iter().enumerate() {
             let state = checkpoint.as_ref().and_then(|at| {
                 at.checkpoint.streams.iter().find(|state| state.source == stream.name)
             });
-            let mut cursors = Vec::new();
-            for (i, path) in stream.paths.iter().enumerate() {
-                let listing = Listing::parse(path, runtime.handle())?;
-                let files = listing.list(&stream.format)?;
-                ensure!(
-                    stream.watch.is_some() || !files.is_empty(),
-                    "stream {:?}: {path} holds no file that its format reads",
-                    stream.name
-                );
-                bytes = bytes
-                    .filter(|_| stream.watch.is_none())
-                    .map(|sum| sum + files.iter().map(|file| file.size).sum::<u64>());
-                let place = state.and_then(|state| state.partitions.get(i));
-                let spec = PartitionSpec {
-                    start: place.and_then(|place| {
-                        Some(Start { place: place.file.clone()?, next: place.next.0 })
-                    }),
-                    listing,
-                    format: stream.format.clone(),
-                    watch: stream.watch,
-                    bytes_read: Arc::clone(&bytes_read),
-                    cpu_nanos: meter.reader(s),
-                };
-                let name = format!("{}/{i}", stream.name);
-                let events = partition::spawn(name, spec, Arc::clone(stop_readers))?;
-                let partition = Partition(i as u32);
-                cursors.push(match place {
-                    Some(place) => Cursor::resume(partition, events, stream.lateness_us, place),
-                    None => Cursor::new(partition, events, stream.lateness_us),
-                });
-            }
+            let cursors = inputs.open(stream, state, meter.reader(s))?;
             let stream = Arc::clone(stream);
             streams.push(match state {
                 Some(state) => Gather::resume(stream, cursors, state)?,
@@ -103,6 +78,7 @@ impl<'a> Engine<'a> {
             });
             accounts.push(commit::Account::at(state.map_or(0, |state| state.admitted)));
         }
+        let bytes = inputs.bytes;
         let timelines =
             job.streams.iter().map(|stream| catalog.state().timeline(&stream.name)).collect();
         let scorers = job.streams.iter().map(|stream| {
@@ -115,6 +91,12 @@ impl<'a> Engine<'a> {
         let blueprint =
             Blueprint { job: Arc::clone(job), scorers, timelines, restored: Arc::new(restored) };
         let (commands, reports, threads) = start_workers(job.workers, blueprint)?;
+        let sinks = job.sinks.iter().map(|sink| {
+            // A reader of its own: alerts are sent from what is committed, at the topic's pace.
+            let catalog = runtime.block_on(open_catalog(job))?;
+            AlertSink::start(sink, catalog, Arc::clone(&options.clock))
+        });
+        let sinks = sinks.collect::<Result<_>>()?;
         let state = catalog.state();
         let committed_before = state.committed;
         let next_epoch = state.next_epoch();
@@ -130,6 +112,7 @@ impl<'a> Engine<'a> {
             commands,
             reports,
             threads,
+            sinks,
             in_flight: VecDeque::new(),
             generation,
             next_epoch,

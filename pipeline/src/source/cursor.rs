@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use arrow::array::RecordBatch;
 use cloudops_datasets::Reject;
 use cloudops_operators::batch::Batch;
@@ -17,7 +17,7 @@ use cloudops_operators::watermark::{Judge, Watermark};
 use cloudops_sql::catalog::record::{FilePlace, FileSpan, PartitionState};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::partition::{Chunk, Event};
+use super::partition::{Chunk, Event, InFile};
 
 /// A run of a partition's records, judged: what one epoch takes of it.
 #[derive(Debug, Default)]
@@ -26,13 +26,15 @@ pub struct Cut {
     pub from: u64,
     /// Ordinal after the last.
     pub to: u64,
+    /// Rows and rejects; as many as records, but where a record may hold several.
+    pub entries: u64,
     /// The files these records lie in.
     pub spans: Vec<FileSpan>,
     /// Rows on time.
     pub rows: Vec<Batch>,
     /// Rows that came after their watermark, each with that watermark.
     pub late: Vec<(RecordBatch, Watermark)>,
-    /// Records that could not be read, with the file each lies in.
+    /// Records that could not be read, with the file or partition each lies in.
     pub rejects: Vec<(Arc<str>, Reject)>,
     /// Rows on time.
     pub on_time: u64,
@@ -69,11 +71,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// A cursor at the partition's beginning.
+    /// A cursor at the partition's beginning, its first offset.
     #[must_use]
-    pub fn new(partition: Partition, events: Receiver<Event>, lateness_us: i64) -> Self {
+    pub fn new(
+        partition: Partition,
+        events: Receiver<Event>,
+        lateness_us: i64,
+        first: u64,
+    ) -> Self {
         let judge = Judge::new(lateness_us);
-        let (next, place) = (0, None);
+        let (next, place) = (first, None);
         Self { partition, events, current: None, judge, next, place, ended: false }
     }
 
@@ -87,9 +94,8 @@ impl Cursor {
     ) -> Self {
         Self {
             judge: Judge::resume(lateness_us, Watermark(state.watermark_us)),
-            next: state.next.0,
             place: state.file.clone(),
-            ..Self::new(partition, events, lateness_us)
+            ..Self::new(partition, events, lateness_us, state.next.0)
         }
     }
 
@@ -137,11 +143,13 @@ impl Cursor {
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
             take(self.partition, chunk, from, to, &mut self.judge, cut)?;
-            if self.place.as_ref().is_none_or(|place| *place.file != *chunk.file) {
+            if let Some(file) = chunk.file
+                && self.place.as_ref().is_none_or(|place| *place.file != *chunk.name)
+            {
                 self.place = Some(FilePlace {
-                    file: chunk.file.to_string(),
-                    size: chunk.size,
-                    first: Offset(chunk.file_first),
+                    file: chunk.name.to_string(),
+                    size: file.size,
+                    first: Offset(file.first),
                 });
             }
             *taken = to - first;
@@ -191,14 +199,23 @@ fn take(
     judge: &mut Judge,
     cut: &mut Cut,
 ) -> Result<()> {
-    extend_spans(&mut cut.spans, chunk, from, to);
+    if let Some(file) = chunk.file {
+        extend_spans(&mut cut.spans, &chunk.name, file, from, to);
+    }
     let rejects = &mut chunk.batch.rejects;
     let split = rejects.partition_point(|reject| reject.offset < to);
-    cut.rejects.extend(rejects.drain(..split).map(|reject| (Arc::clone(&chunk.file), reject)));
+    cut.rejects.extend(rejects.drain(..split).map(|reject| (Arc::clone(&chunk.name), reject)));
 
     let ordinals = offsets(&chunk.batch.rows)?.values();
     let first = ordinals.partition_point(|&offset| offset < from);
     let last = ordinals.partition_point(|&offset| offset < to);
+    let (entries, records) = ((split + last - first) as u64, to - from);
+    ensure!(
+        entries == records || (entries > records && chunk.file.is_none()),
+        "bug: records {from}..{to} of {} became {entries} rows and rejects",
+        chunk.name
+    );
+    cut.entries += entries;
     if first == last {
         return Ok(());
     }
@@ -229,13 +246,13 @@ fn name_late(mut judge: Judge, rows: &RecordBatch, ts: &[i64], late: &[u32], cut
     }
 }
 
-fn extend_spans(spans: &mut Vec<FileSpan>, chunk: &Chunk, from: u64, to: u64) {
-    let (record_from, record_to) = (from - chunk.file_first, to - chunk.file_first);
+fn extend_spans(spans: &mut Vec<FileSpan>, name: &str, file: InFile, from: u64, to: u64) {
+    let (record_from, record_to) = (from - file.first, to - file.first);
     match spans.last_mut() {
-        Some(span) if *span.file == *chunk.file => span.record_to = record_to,
+        Some(span) if *span.file == *name => span.record_to = record_to,
         _ => spans.push(FileSpan {
-            file: chunk.file.to_string(),
-            size: chunk.size,
+            file: name.to_owned(),
+            size: file.size,
             etag: None,
             modified_us: None,
             record_from,
