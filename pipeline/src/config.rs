@@ -50,7 +50,7 @@ pub struct CatalogConfig {
 pub struct RunConfig {
     /// Dataflow worker threads. Results do not depend on it. Default: the number of cores.
     pub workers: usize,
-    /// Records an epoch takes of each stream at most. Results do not depend on it; smaller epochs
+    /// Records an epoch takes of each stream at most; rows, where a message holds several. Results do not depend on it; smaller epochs
     /// commit sooner, hold fewer windows in memory and write more files. Default: 131,072.
     pub epoch_records: u64,
     /// How long a live epoch gathers records before it is cut. Default: 1 s.

@@ -11,7 +11,7 @@ use cloudops_operators::window::{WindowSpec, selected};
 use cloudops_sql::catalog::record::{SourcePlan, StreamState};
 
 use crate::job::StreamJob;
-use crate::source::cursor::{Cursor, Cut, Patience};
+use crate::source::cursor::{Amount, Cursor, Cut, Patience};
 
 /// A stream's partitions and what of them has been cut but not planned.
 #[derive(Debug)]
@@ -95,10 +95,11 @@ impl Gather {
         }
     }
 
-    /// Records cut but not planned.
+    /// Rows and rejects cut but not planned: what an epoch's size is counted in, since a record may
+    /// hold many.
     #[must_use]
     pub(super) fn records(&self) -> u64 {
-        self.cuts.iter().map(Cut::records).sum()
+        self.cuts.iter().map(|cut| cut.entries).sum()
     }
 
     /// Whether everything that will ever come has been planned and applied.
@@ -139,7 +140,7 @@ impl Gather {
             let step = if several { (goal - self.records()).min(8_192) } else { goal };
             let before = self.cuts[i].records();
             let step = step.min(goal - self.records());
-            self.cursors[i].cut(step, patience, &mut self.cuts[i])?;
+            self.cursors[i].cut(Amount::Entries(step), patience, &mut self.cuts[i])?;
             dry[i] = self.cuts[i].records() == before;
         }
         Ok(())
@@ -189,7 +190,7 @@ impl Gather {
             );
             let records = plan.offset_to.0 - plan.offset_from.0;
             let (cursor, cut) = (&mut self.cursors[i], &mut self.cuts[i]);
-            cursor.cut(records, Patience::Endless, cut)?;
+            cursor.cut(Amount::Records(records), Patience::Endless, cut)?;
             anyhow::ensure!(
                 cursor.next() == plan.offset_to.0 && cut.spans == plan.spans,
                 "the input of {:?} has changed: epoch records {}..{} were read from {:?}, now from {:?}; \
@@ -268,7 +269,7 @@ impl Gather {
 /// Checks that a partition whose end was planned has not grown.
 fn must_end(stream: &str, cursor: &mut Cursor, cut: &mut Cut) -> Result<()> {
     let end = cursor.next();
-    cursor.cut(1, Patience::Endless, cut)?;
+    cursor.cut(Amount::Records(1), Patience::Endless, cut)?;
     anyhow::ensure!(
         cursor.ended(),
         "the input of {stream:?} ended at record {end} and has grown since: \

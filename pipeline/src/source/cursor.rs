@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use arrow::array::RecordBatch;
-use cloudops_datasets::Reject;
+use cloudops_datasets::{ReadBatch, Reject};
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::schema::{TS, offsets, times};
@@ -46,6 +46,15 @@ impl Cut {
     pub fn records(&self) -> u64 {
         self.to - self.from
     }
+}
+
+/// How much to cut.
+#[derive(Debug, Clone, Copy)]
+pub enum Amount {
+    /// Exactly so many records, or all there are.
+    Records(u64),
+    /// Records of so many rows and rejects; the last one, which is not parted, may go beyond.
+    Entries(u64),
 }
 
 /// How long to wait for records that have not been read yet.
@@ -128,20 +137,24 @@ impl Cursor {
         if self.ended { Watermark::MAX } else { self.judge.watermark() }
     }
 
-    /// Cuts up to `records` more records onto `cut`.
+    /// Cuts more records onto `cut`.
     ///
     /// # Errors
     /// When the reader failed.
-    pub fn cut(&mut self, records: u64, patience: Patience, cut: &mut Cut) -> Result<()> {
+    pub fn cut(&mut self, amount: Amount, patience: Patience, cut: &mut Cut) -> Result<()> {
         if cut.to == 0 && cut.from == 0 {
             (cut.from, cut.to) = (self.next, self.next);
         }
-        let goal = self.next + records;
-        while self.next < goal && self.fill(patience)? {
+        let (goal, most) = match amount {
+            Amount::Records(records) => (self.next + records, u64::MAX),
+            Amount::Entries(entries) => (u64::MAX, cut.entries + entries),
+        };
+        while self.next < goal && cut.entries < most && self.fill(patience)? {
             let Some((chunk, taken)) = &mut self.current else { break };
             let first = chunk.batch.first_offset;
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
+            let to = end_within(&chunk.batch, from, to, most - cut.entries)?;
             take(self.partition, chunk, from, to, &mut self.judge, cut)?;
             if let Some(file) = chunk.file
                 && self.place.as_ref().is_none_or(|place| *place.file != *chunk.name)
@@ -157,7 +170,7 @@ impl Cursor {
             cut.to = to;
         }
         // Learn of the end now if it is known, so that the last records and the end share an epoch.
-        if !self.ended && self.next >= goal {
+        if !self.ended && (self.next >= goal || cut.entries >= most) {
             self.fill(Patience::Until(Instant::now()))?;
         }
         Ok(())
@@ -188,6 +201,23 @@ impl Cursor {
             }
         }
     }
+}
+
+/// The last end, up to `to`, of records from `from` on that are at most so many rows and rejects; but
+/// of one record at least.
+fn end_within(batch: &ReadBatch, from: u64, to: u64, entries: u64) -> Result<u64> {
+    let ordinals = offsets(&batch.rows)?.values();
+    let before = |end: u64| {
+        let rejects = batch.rejects.partition_point(|reject| reject.offset < end);
+        (ordinals.partition_point(|&offset| offset < end) + rejects) as u64
+    };
+    let most = before(from).saturating_add(entries);
+    let (mut fits, mut too_far) = (from + 1, to + 1);
+    while too_far - fits > 1 {
+        let middle = fits + (too_far - fits) / 2;
+        if before(middle) <= most { fits = middle } else { too_far = middle }
+    }
+    Ok(fits)
 }
 
 /// Moves records `from..to` of a chunk onto a cut, judging them.
