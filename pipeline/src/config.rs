@@ -34,6 +34,9 @@ pub struct Config {
     /// The streams, one table each.
     #[serde(default, rename = "stream")]
     pub streams: Vec<StreamConfig>,
+    /// Where alerts are sent, besides the tables. Default: nowhere.
+    #[serde(default, rename = "sink")]
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// `[catalog]`
@@ -53,7 +56,7 @@ pub struct CatalogConfig {
 pub struct RunConfig {
     /// Dataflow worker threads. Results do not depend on it. Default: the number of cores.
     pub workers: usize,
-    /// Records an epoch takes of each stream at most. Results do not depend on it; smaller epochs
+    /// Records an epoch takes of each stream at most; rows, where a message holds several. Results do not depend on it; smaller epochs
     /// commit sooner, hold fewer windows in memory and write more files. Default: 131,072.
     pub epoch_records: u64,
     /// How long a live epoch gathers records before it is cut. Default: 1 s.
@@ -151,14 +154,81 @@ pub struct StreamConfig {
 #[serde(try_from = "toml::Table")]
 pub struct SourceConfig {
     /// One path or several: each is a partition. A file, a directory or a glob read in name
-    /// order, or an object URL.
+    /// order, or an object URL. `fluvio://host:9003/topic` stands for a partition of the stream for
+    /// every one of the topic, `fluvio://host:9003/topic/2` for that one alone. `run` follows a topic;
+    /// `backfill` reads what it holds when the job starts.
     pub path: Vec<String>,
     /// How much a record may be older than the newest before it. Default: 0.
     pub lateness: Duration,
     /// Look for new files this often, and never end; only `run` does so. Default: read once.
     pub watch: Option<Duration>,
-    /// The format, `format = "…"`, with its own keys.
+    /// The columns, in order, of a topic's CSV messages. Default: each has its own header line.
+    pub columns: Option<Vec<String>>,
+    /// How topics are reached: the keys `profile` and `tls`.
+    pub fluvio: FluvioConfig,
+    /// The format, `format = "…"`, with its own keys. Of messages: `sensor-wide`, `sensor-long`,
+    /// `focus`, `cloudtrail`; their encoding is `json`, `ndjson`, `csv` or `arrow`, by default `json`.
     pub format: Format,
+}
+
+/// How a Fluvio cluster is reached. No result depends on it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FluvioConfig {
+    /// A profile of Fluvio's own configuration: its TLS settings, and its endpoint where the address
+    /// names no host (`fluvio:///topic`). Default: none, and no TLS.
+    pub profile: Option<String>,
+    /// TLS, in place of the profile's.
+    pub tls: Option<TlsConfig>,
+}
+
+/// `tls = { … }`: paths are relative to the configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The authority that the cluster's certificates are checked against, PEM.
+    pub ca: PathBuf,
+    /// Our own certificate, PEM, where the cluster asks for one; with `key`.
+    pub cert: Option<PathBuf>,
+    /// Our own key, PEM.
+    pub key: Option<PathBuf>,
+    /// The name in the controller's certificate; a broker's is `<broker>.<domain>`. Default: the
+    /// address's host.
+    pub domain: Option<String>,
+}
+
+/// `[[sink]]`: where alerts are sent once their epoch is committed. At least once: after a crash some
+/// may come again, with the same key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct SinkConfig {
+    /// The key `fluvio`: a topic, whose first partition is written to, or `fluvio://host:9003/topic/2`.
+    /// Nobody else may write there: the last record says what has been sent.
+    pub address: String,
+    /// How it is reached: the keys `profile` and `tls`.
+    pub fluvio: FluvioConfig,
+}
+
+impl TryFrom<toml::Table> for SinkConfig {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> std::result::Result<Self, String> {
+        let Some(toml::Value::String(address)) = table.remove("fluvio") else {
+            return Err("fluvio is missing: a topic's address, fluvio://host:9003/topic".to_owned());
+        };
+        let fluvio = take_fluvio(&mut table)?;
+        match table.keys().next() {
+            Some(key) => Err(format!("unknown key {key}: a sink has fluvio, profile and tls")),
+            None => Ok(Self { address, fluvio }),
+        }
+    }
+}
+
+/// The keys that say how a cluster is reached.
+fn take_fluvio(table: &mut toml::Table) -> std::result::Result<FluvioConfig, String> {
+    let taken = ["profile", "tls"].into_iter().filter_map(|key| table.remove_entry(key));
+    let taken: toml::Table = taken.collect();
+    taken.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 impl TryFrom<toml::Table> for SourceConfig {
@@ -186,10 +256,18 @@ impl TryFrom<toml::Table> for SourceConfig {
         };
         let lateness = duration("lateness")?.unwrap_or_default();
         let watch = duration("watch")?;
+        let columns = match table.remove("columns") {
+            None => None,
+            Some(columns) => match columns.try_into::<Vec<String>>() {
+                Ok(columns) => Some(columns),
+                Err(error) => return Err(format!("columns: {}", error.message())),
+            },
+        };
+        let fluvio = take_fluvio(&mut table)?;
         let format = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
             format!("the source's format: {}", error.message())
         })?;
-        Ok(Self { path, lateness, watch, format })
+        Ok(Self { path, lateness, watch, columns, fluvio, format })
     }
 }
 
@@ -288,8 +366,17 @@ impl Config {
             }
         };
         resolve(&mut config.catalog.url);
+        let resolve_tls = |fluvio: &mut FluvioConfig| {
+            if let Some(TlsConfig { ca, cert, key, .. }) = &mut fluvio.tls {
+                for path in [Some(ca), cert.as_mut(), key.as_mut()].into_iter().flatten() {
+                    *path = base.join(&*path);
+                }
+            }
+        };
+        config.sinks.iter_mut().for_each(|sink| resolve_tls(&mut sink.fluvio));
         for stream in &mut config.streams {
             stream.source.path.iter_mut().for_each(resolve);
+            resolve_tls(&mut stream.source.fluvio);
             if let Some(model) = &mut stream.model {
                 model.training.path.iter_mut().for_each(resolve);
                 model.onnx = model.onnx.take().map(|onnx| base.join(onnx));

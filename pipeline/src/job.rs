@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use cloudops_datasets::{Format, StreamKind};
+use cloudops_datasets::{Format, Messages, StreamKind};
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use sha2::{Digest, Sha256};
 
-use crate::config::{Compression, Config, DriftSettings, ModelConfig, OutputConfig, StreamConfig};
+use crate::config::{
+    Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig, SinkConfig,
+    SourceConfig, StreamConfig,
+};
 use crate::maintenance::Settings;
+use crate::source::fluvio::address::Address;
 
 /// Everything a run needs to know; made by [`Config::validate`] alone.
 #[derive(Debug)]
@@ -44,8 +48,19 @@ pub struct Job {
     pub maintenance: Settings,
     /// The streams, by index.
     pub streams: Vec<Arc<StreamJob>>,
+    /// Where alerts are sent.
+    pub sinks: Vec<SinkJob>,
     /// A hash of everything that decides result rows: two jobs with the same one agree on them.
     pub hash: String,
+}
+
+/// Where alerts are sent.
+#[derive(Debug, Clone)]
+pub struct SinkJob {
+    /// The partition that they are written to.
+    pub address: Address,
+    /// How it is reached.
+    pub fluvio: FluvioConfig,
 }
 
 /// One stream of a job.
@@ -59,6 +74,10 @@ pub struct StreamJob {
     pub paths: Vec<String>,
     /// How records are read.
     pub format: Format,
+    /// The columns of a topic's CSV messages.
+    pub columns: Option<Vec<String>>,
+    /// How topics are reached.
+    pub fluvio: FluvioConfig,
     /// Allowed disorder, µs.
     pub lateness_us: i64,
     /// How often to look for new files; `None` reads once.
@@ -164,6 +183,7 @@ impl Config {
                 .with_context(|| format!("stream {:?}", stream.name))?;
             streams.push(Arc::new(stream));
         }
+        let sinks = self.sinks.iter().map(validate_sink).collect::<Result<_>>()?;
         Ok(Job {
             catalog: self.catalog.url.clone(),
             workers: self.run.workers,
@@ -179,6 +199,7 @@ impl Config {
             maintenance: self.maintenance.validate(self.run.compression)?,
             hash: hash(&streams),
             streams,
+            sinks,
         })
     }
 }
@@ -202,6 +223,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         }
     };
     window.validate().context("window")?;
+    validate_topics(&stream.source)?;
     let statistics = stream.features.statistics.clone().unwrap_or_else(|| {
         use Statistic::{Max, Mean, Min, Rms, Slope, Std};
         vec![Mean, Std, Min, Max, Slope, Rms]
@@ -235,6 +257,8 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         kind,
         paths: stream.source.path.clone(),
         format: stream.source.format.clone(),
+        columns: stream.source.columns.clone(),
+        fluvio: stream.source.fluvio.clone(),
         lateness_us: i64::try_from(stream.source.lateness.as_micros()).unwrap_or(i64::MAX),
         watch: stream.source.watch.filter(|_| live),
         channels,
@@ -249,9 +273,44 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     })
 }
 
+/// Checks what is said of topics, and that nothing is said of them where there are none.
+fn validate_topics(source: &SourceConfig) -> Result<()> {
+    let (mut any, mut all) = (false, true);
+    for path in &source.path {
+        let address = Address::parse(path).context("source.path")?;
+        all &= address.is_some();
+        if let Some(address) = address {
+            any = true;
+            Messages::new(&address.to_string(), &source.format, source.columns.as_deref())
+                .context("source")?;
+        }
+    }
+    ensure!(
+        !all || source.watch.is_none(),
+        "source.watch is for files: `run` follows topics anyway"
+    );
+    ensure!(any || source.columns.is_none(), "source.columns is for a topic's CSV messages");
+    let FluvioConfig { profile, tls } = &source.fluvio;
+    ensure!(
+        any || (profile.is_none() && tls.is_none()),
+        "source.profile and source.tls are for topics, and source.path names none"
+    );
+    Ok(())
+}
+
+fn validate_sink(sink: &SinkConfig) -> Result<SinkJob> {
+    let address = Address::parse(&sink.address).context("sink.fluvio")?;
+    let address = address.with_context(|| {
+        format!("sink.fluvio: {:?} is no topic: write fluvio://host:9003/topic", sink.address)
+    })?;
+    let address = address.with_partition(address.partition.unwrap_or(0));
+    Ok(SinkJob { address, fluvio: sink.fluvio.clone() })
+}
+
 const DAY_US: i64 = 86_400_000_000;
 
-/// What decides result rows: everything of a stream but where its model file and watch interval are.
+/// What decides result rows: everything of a stream but where its model file and watch interval are,
+/// and how its topics are reached.
 fn hash(streams: &[Arc<StreamJob>]) -> String {
     let mut digest = Sha256::new();
     for stream in streams {
@@ -261,6 +320,9 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
         digest.update(format!(
             "{name:?}{paths:?}{format:?}{lateness_us}{window:?}{statistics:?}{services:?}{threshold:?}{drift:?}{attribution:?}{output:?}"
         ));
+        if let Some(columns) = &stream.columns {
+            digest.update(format!("{columns:?}"));
+        }
     }
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

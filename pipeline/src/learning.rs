@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use cloudops_datasets::open;
+use cloudops_datasets::{ReadBatch, open};
 use cloudops_models::specification::{Architecture, Input, Specification};
 use cloudops_models::train::{Progress, train};
 use cloudops_models::{Samples, Trained};
@@ -23,13 +23,16 @@ use crate::job::StreamJob;
 use crate::kernel::{self, FeatureKernel};
 use crate::source::blob::Blob;
 use crate::source::files::Listing;
+use crate::source::fluvio;
+use crate::source::fluvio::address::Address;
+use crate::source::partition::Event;
 
 /// What a model was trained on: goes into its card.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainingData {
     /// The stream.
     pub stream: String,
-    /// Files read, in order, with the records of each that were learned from.
+    /// Files and topics read, in order, with the records of each that were learned from.
     pub files: Vec<TrainingFile>,
     /// Entities among them.
     pub entities: u64,
@@ -40,12 +43,18 @@ pub struct TrainingData {
 /// Records of one file that a model learned from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainingFile {
-    /// The file.
+    /// The file, or a topic's partition.
     pub file: String,
     /// Records read.
     pub records: u64,
     /// Rows learned from.
     pub rows: u64,
+}
+
+impl TrainingFile {
+    fn new(file: String) -> Self {
+        Self { file, records: 0, rows: 0 }
+    }
 }
 
 /// A stream's training windows, ordered by entity and time, with their features.
@@ -63,31 +72,53 @@ pub fn windows(
     let mut data = TrainingData { stream: stream.name.clone(), ..Default::default() };
     let mut window = kernel::window(stream)?;
     let mut daily = window.is_none().then(|| kernel::daily(stream)).transpose()?;
-    for (i, path) in paths.iter().enumerate() {
+    let mut learn = |partition: u32, batch: &ReadBatch, file: &mut TrainingFile| {
+        let kept = pick.rows(&batch.rows, &mut data)?;
+        file.records += batch.records;
+        file.rows += kept.num_rows() as u64;
+        let partition = Partition(partition);
+        match (&mut window, &mut daily) {
+            (Some(window), _) => window.push(partition, &kept, None)?,
+            (None, Some(daily)) => daily.push(partition, &kept, None)?,
+            (None, None) => bail!("a stream has windows or days"),
+        }
+        anyhow::Ok(())
+    };
+    let (mut files, mut partition) = (Vec::new(), 0);
+    for path in &paths {
+        if let Some(address) = Address::parse(path)? {
+            for (address, events) in fluvio::held(stream, &address)? {
+                let mut file = TrainingFile::new(address.to_string());
+                loop {
+                    match events.recv().context("a topic's reader has stopped")? {
+                        Event::Chunk(chunk) => learn(partition, &chunk.batch, &mut file)?,
+                        Event::Ended => break,
+                        Event::Failed(error) => return Err(error),
+                    }
+                }
+                files.push(file);
+                partition += 1;
+            }
+            continue;
+        }
         let listing = Listing::parse(path, runtime)?;
-        let files = listing.list(&stream.format)?;
-        ensure!(!files.is_empty(), "{path} holds no file that the format reads");
+        let found = listing.list(&stream.format)?;
+        ensure!(!found.is_empty(), "{path} holds no file that the format reads");
         let mut next = 0;
-        for file in files {
-            let blob = Blob::open(&file.location, &Arc::new(AtomicU64::new(0)))
-                .with_context(|| format!("opening {}", file.name))?;
-            let mut reader = open(blob, &file.name, &stream.format, next, 0)?;
-            let (first, mut rows) = (next, 0);
+        for found in found {
+            let blob = Blob::open(&found.location, &Arc::new(AtomicU64::new(0)))
+                .with_context(|| format!("opening {}", found.name))?;
+            let mut reader = open(blob, &found.name, &stream.format, next, 0)?;
+            let mut file = TrainingFile::new(found.name.to_string());
             while let Some(batch) = reader.next_batch()? {
                 next = batch.first_offset + batch.records;
-                let kept = pick.rows(&batch.rows, &mut data)?;
-                rows += kept.num_rows() as u64;
-                let partition = Partition(i as u32);
-                match (&mut window, &mut daily) {
-                    (Some(window), _) => window.push(partition, &kept, None)?,
-                    (None, Some(daily)) => daily.push(partition, &kept, None)?,
-                    (None, None) => bail!("a stream has windows or days"),
-                }
+                learn(partition, &batch, &mut file)?;
             }
-            let file = file.name.to_string();
-            data.files.push(TrainingFile { file, records: next - first, rows });
+            files.push(file);
         }
+        partition += 1;
     }
+    data.files = files;
     data.entities = pick.seen.len() as u64;
     let closed = match (&mut window, &mut daily) {
         (Some(window), _) => window.advance(Watermark::MAX)?,

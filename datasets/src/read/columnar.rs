@@ -1,4 +1,4 @@
-//! Parquet: batches of some columns, and those batches read record by record as text.
+//! Parquet and Arrow: batches of some columns, and those batches read record by record as text.
 //!
 //! The text detour costs time and keeps one meaning: a decimal column's digits, a double's
 //! shortest form and a CSV cell are all read by the same decoder.
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
 use arrow::json::LineDelimitedWriter;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -76,11 +76,13 @@ pub(crate) enum Step {
     End,
 }
 
-/// Batches of the chosen columns of a Parquet file.
+type Stream = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
+
+/// Batches of the chosen columns of a Parquet file, or all of an Arrow stream's.
 pub(crate) struct Batches {
     file: String,
     /// None for an empty file, and behind the end.
-    reader: Option<ParquetRecordBatchReader>,
+    reader: Option<Stream>,
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
@@ -126,6 +128,7 @@ impl<B: ChunkReader + 'static> Opened<B> {
         let builder = self.builder.with_projection(mask).with_batch_size(rows).with_offset(skip);
         match guarded(|| builder.build()) {
             Ok(reader) => {
+                let reader: Stream = Box::new(reader);
                 Ok(Batches { file: self.file, reader: Some(reader), failure: self.failure })
             }
             Err(reason) => Err(refused(&self.file, &self.failure, reason)),
@@ -158,7 +161,7 @@ impl Batches {
     }
 }
 
-/// Calls into the Parquet decoder, which on damaged pages may panic where it should fail.
+/// Calls into a decoder, which on damaged pages may panic where it should fail.
 fn guarded<T, E: ToString>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -189,7 +192,7 @@ pub(crate) fn row_json(batch: &RecordBatch, row: usize) -> Raw {
     }
 }
 
-/// Parquet rows as records.
+/// Rows of batches as records.
 pub(crate) struct Columnar {
     batches: Batches,
     /// For each asked column, its place in a batch.
@@ -224,7 +227,26 @@ impl Columnar {
                 (opened.read(chosen, BATCH_RECORDS, 0)?, columns)
             }
         };
-        Ok(Self {
+        Ok(Self::of(batches, columns))
+    }
+
+    /// The records of an Arrow IPC stream.
+    pub(crate) fn stream(bytes: Bytes, name: &str, wants: &[Want], naming: Naming) -> Result<Self> {
+        let opened = guarded(|| StreamReader::try_new(io::Cursor::new(bytes), None));
+        let reader = opened.map_err(|reason| Error::Corrupt {
+            file: name.to_owned(),
+            reason: format!("not an Arrow IPC stream: {reason}"),
+        })?;
+        let schema = reader.schema();
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = select(name, wants, &names, naming)?;
+        let reader: Stream = Box::new(reader);
+        let failure = Arc::default();
+        Ok(Self::of(Batches { file: name.to_owned(), reader: Some(reader), failure }, columns))
+    }
+
+    fn of(batches: Batches, columns: Vec<Option<usize>>) -> Self {
+        Self {
             batches,
             spans: vec![ABSENT; columns.len()],
             columns,
@@ -233,7 +255,7 @@ impl Columnar {
             row: 0,
             fault: None,
             text: String::new(),
-        })
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub enum StreamKind {
 /// How records are laid out in bytes.
 ///
 /// Without one the file name says it (`.csv`, `.txt`, `.tsv`, `.parquet`, `.ndjson`, `.jsonl`,
-/// `.json`), after a `.gz` or `.zst`, which any text may have.
+/// `.json`), after a `.gz` or `.zst`, which any text may have. A message without one is `json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
@@ -35,6 +35,8 @@ pub enum Encoding {
     Ndjson,
     /// One JSON array of objects, `{"Records": […]}`, or one object a line: the file shows which.
     Json,
+    /// An Arrow IPC stream; of messages only.
+    Arrow,
 }
 
 /// The file formats that can be read.
@@ -111,7 +113,7 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WideMapping {
-    /// Column that names the entity; the file stem names it when absent.
+    /// Column that names the entity; the file stem names it when absent, of a message its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
     /// Column of event time.

@@ -31,6 +31,7 @@ enum Place {
 /// JSON records.
 pub(crate) struct Json {
     lines: Lines,
+    arrays: bool,
     place: Place,
     record: Line,
     fault: Option<Fault>,
@@ -47,6 +48,7 @@ impl Json {
         let keys = wants.iter().enumerate().map(|(at, want)| (naming.key(&want.name), at));
         Self {
             lines: Lines::new(source),
+            arrays,
             place: if arrays { Place::Start } else { Place::Lines },
             record: Line::default(),
             fault: None,
@@ -55,6 +57,13 @@ impl Json {
             spans: vec![ABSENT; wants.len()],
             text: String::new(),
         }
+    }
+
+    /// Reads another text of the same layout.
+    pub(crate) fn restart(&mut self, source: Source) {
+        self.lines = Lines::new(source);
+        self.place = if self.arrays { Place::Start } else { Place::Lines };
+        self.fault = None;
     }
 
     /// Consumes bytes that stand between records, counting lines.

@@ -4,10 +4,13 @@
 //! channels, or until `look_ahead` rows have been read since its first. Rows leave in the order in
 //! which they were begun, so that time never runs backwards because of the wait.
 //!
-//! A *record*, with its offset, is a pivoted row, or an input row that cannot be used.
+//! A *record*, with its offset, is a pivoted row, or an input row that cannot be used. Of a message
+//! they all have the message's offset, and nothing waits or is carried from one message to the next:
+//! what a message means must not depend on where reading began.
 
 use std::collections::{HashMap, VecDeque};
 
+use arrow::array::RecordBatch;
 use serde_json::json;
 
 use super::decode::reject;
@@ -33,25 +36,15 @@ pub(crate) fn open(
     first_offset: u64,
     skip: u64,
 ) -> Box<dyn Reader> {
-    let channels = mapping.channels.list().iter().enumerate();
-    Box::new(Long {
-        records,
-        channels: channels.map(|(at, channel)| (channel.column().to_owned(), at)).collect(),
-        waiting: VecDeque::new(),
-        input: 0,
-        ended: false,
-        last: HashMap::new(),
-        out: Out {
-            rows: SensorRows::new(mapping.channels.names()),
-            rejects: Vec::new(),
-            bytes: 0,
-            first_offset,
-            next: 0,
-            skip,
-            taken: 0,
-        },
-        mapping: mapping.clone(),
-    })
+    let long = Long::new(mapping, first_offset, skip);
+    Box::new(LongReader { records, long, ended: false })
+}
+
+/// Reads a file.
+struct LongReader {
+    records: Box<dyn Records>,
+    long: Long,
+    ended: bool,
 }
 
 /// A pivoted row that waits for channels.
@@ -65,15 +58,14 @@ struct Pivot {
     missing: usize,
 }
 
-struct Long {
-    records: Box<dyn Records>,
+/// Input rows on their way to pivoted ones.
+pub(crate) struct Long {
     mapping: LongMapping,
     /// The file's name of a channel to its place.
     channels: HashMap<String, usize>,
     waiting: VecDeque<Pivot>,
     /// Input rows read.
     input: u64,
-    ended: bool,
     /// Each entity's last values, when they are carried forward.
     last: HashMap<String, Vec<Option<f32>>>,
     out: Out,
@@ -85,6 +77,8 @@ struct Out {
     rejects: Vec<Reject>,
     bytes: usize,
     first_offset: u64,
+    /// The message's offset, where records come in messages.
+    message: Option<u64>,
     /// Ordinal of the next record.
     next: u64,
     skip: u64,
@@ -95,7 +89,7 @@ struct Out {
 impl Out {
     /// The next record's offset; none when it is to be skipped.
     fn offset(&mut self) -> Option<u64> {
-        let offset = self.first_offset + self.next;
+        let offset = self.message.unwrap_or(self.first_offset + self.next);
         let wanted = self.next >= self.skip;
         self.next += 1;
         self.taken += u64::from(wanted);
@@ -116,40 +110,84 @@ impl Out {
     }
 }
 
-impl Reader for Long {
+impl Reader for LongReader {
     fn next_batch(&mut self) -> Result<Option<ReadBatch>> {
-        while self.out.taken < BATCH_RECORDS as u64 && self.out.bytes < BATCH_BYTES {
-            if self.ended {
-                match self.waiting.pop_front() {
-                    Some(pivot) => self.emit(pivot),
+        let Self { records, long, ended } = self;
+        while long.out.taken < BATCH_RECORDS as u64 && long.out.bytes < BATCH_BYTES {
+            if *ended {
+                match long.waiting.pop_front() {
+                    Some(pivot) => long.emit(pivot),
                     None => break,
                 }
-            } else if self.records.advance()? {
-                self.take();
+            } else if records.advance()? {
+                long.take(&mut **records);
             } else {
-                self.ended = true;
+                *ended = true;
             }
         }
-        let records = std::mem::take(&mut self.out.taken);
-        if records == 0 {
+        let count = long.out.taken;
+        if count == 0 {
             return Ok(None);
         }
-        self.out.bytes = 0;
-        Ok(Some(ReadBatch {
-            first_offset: self.out.first_offset + self.out.next - records,
-            records,
-            rows: self.out.rows.finish()?,
-            rejects: std::mem::take(&mut self.out.rejects),
-        }))
+        let first_offset = long.out.first_offset + long.out.next - count;
+        let (rows, rejects) = long.finish()?;
+        Ok(Some(ReadBatch { first_offset, records: count, rows, rejects }))
     }
 }
 
 impl Long {
+    pub(crate) fn new(mapping: &LongMapping, first_offset: u64, skip: u64) -> Self {
+        let channels = mapping.channels.list().iter().enumerate();
+        Self {
+            channels: channels.map(|(at, channel)| (channel.column().to_owned(), at)).collect(),
+            waiting: VecDeque::new(),
+            input: 0,
+            last: HashMap::new(),
+            out: Out {
+                rows: SensorRows::new(mapping.channels.names()),
+                rejects: Vec::new(),
+                bytes: 0,
+                first_offset,
+                message: None,
+                next: 0,
+                skip,
+                taken: 0,
+            },
+            mapping: mapping.clone(),
+        }
+    }
+
+    /// Takes a whole message in; false when it has no record.
+    pub(crate) fn message(&mut self, offset: u64, records: &mut dyn Records) -> Result<bool> {
+        self.out.message = Some(offset);
+        let mut any = false;
+        while records.advance()? {
+            any = true;
+            self.take(records);
+        }
+        while let Some(pivot) = self.waiting.pop_front() {
+            self.emit(pivot);
+        }
+        self.last.clear();
+        Ok(any)
+    }
+
+    /// Rows and rejects since the last call.
+    pub(crate) fn finish(&mut self) -> Result<(RecordBatch, Vec<Reject>)> {
+        (self.out.taken, self.out.bytes) = (0, 0);
+        Ok((self.out.rows.finish()?, std::mem::take(&mut self.out.rejects)))
+    }
+
+    /// Rows and rejects that have been gathered.
+    pub(crate) fn len(&self) -> usize {
+        self.out.taken as usize
+    }
+
     /// Takes the current input row in, then lets go what has waited long enough.
-    fn take(&mut self) {
+    fn take(&mut self, records: &mut dyn Records) {
         self.input += 1;
-        if let Err(fault) = self.place() {
-            self.out.reject(fault, self.records.raw());
+        if let Err(fault) = self.place(records) {
+            self.out.reject(fault, records.raw());
         }
         let patience = self.mapping.look_ahead.max(1) as u64;
         while let Some(first) = self.waiting.front()
@@ -162,10 +200,10 @@ impl Long {
     }
 
     /// Puts the current input row's value into its pivot.
-    fn place(&mut self) -> Result<(), Fault> {
-        let line = self.records.line();
+    fn place(&mut self, records: &mut dyn Records) -> Result<(), Fault> {
+        let line = records.line();
         let names = &self.mapping;
-        let cells = self.records.cells()?;
+        let cells = records.cells()?;
         let need = |index: usize, name: &str| {
             cells.get(index).ok_or_else(|| Fault::field(name, "missing"))
         };

@@ -20,6 +20,7 @@ mod focus;
 mod format;
 mod json;
 mod long;
+mod messages;
 mod record;
 mod source;
 mod time;
@@ -29,6 +30,7 @@ mod zip;
 
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
+pub use messages::Messages;
 use source::Source;
 pub use time::TimeFormat;
 
@@ -55,7 +57,10 @@ pub trait Reader: Send {
     fn next_batch(&mut self) -> Result<Option<ReadBatch>>;
 }
 
-/// Records in file order: `records = rows.num_rows() + rejects.len()`, always.
+/// Records in order: `records = rows.num_rows() + rejects.len()`, always.
+///
+/// Of messages, a record is a whole one, each with at least one row or reject: there may be more of
+/// those than records, and those of one message share its offset.
 #[derive(Debug, Clone)]
 pub struct ReadBatch {
     /// Offset of the first record.
@@ -204,6 +209,12 @@ impl<B: ChunkReader + 'static> File<'_, B> {
                 naming,
                 layout.encoding == Encoding::Json,
             )),
+            Encoding::Arrow => {
+                return Err(Error::Configuration(format!(
+                    "{}: encoding arrow is for messages; write the file as Parquet",
+                    self.name
+                )));
+            }
         })
     }
 }

@@ -77,6 +77,7 @@ impl Source {
             failure: Arc::clone(&failure),
         };
         let lower = name.to_ascii_lowercase();
+        let mut room = BLOCK;
         let inner: Box<dyn Read + Send> = if end == 0 {
             Box::new(io::empty())
         } else if lower.ends_with(".gz") {
@@ -88,12 +89,14 @@ impl Source {
         } else if lower.ends_with(".zip") {
             first_file(raw).map_err(|source| Error::Read { file: name.to_owned(), source })?
         } else {
+            // What is not compressed needs no more room than it takes: a message is small.
+            room = room.min(end.max(1) as usize);
             Box::new(raw)
         };
         let mut source = Self {
             file: name.to_owned(),
             inner,
-            buffer: vec![0; BLOCK],
+            buffer: vec![0; room],
             from: 0,
             to: 0,
             decoded: 0,

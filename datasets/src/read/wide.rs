@@ -27,6 +27,8 @@ enum EntityFrom {
     Cell(usize),
     /// The file's name, a dash, and a cell.
     NameAndCell(String, usize),
+    /// The message's key, or why it names nothing.
+    Key(Result<String, &'static str>),
 }
 
 /// Where a row's time comes from.
@@ -132,6 +134,28 @@ impl Wide {
             .with_channels(mapping.channels.names())
     }
 
+    /// As the mapping says, for messages: where no column names the entity, the key does.
+    pub(crate) fn keyed(name: &str, mapping: &WideMapping) -> Self {
+        let mut wide = Self::mapped(name, mapping);
+        if mapping.entity.is_none() {
+            wide.entity = EntityFrom::Key(Err(""));
+        }
+        wide
+    }
+
+    /// The next rows are of a message with this key.
+    pub(crate) fn set_key(&mut self, key: Option<&[u8]>) {
+        if let EntityFrom::Key(entity) = &mut self.entity {
+            *entity = match key.map(str::from_utf8) {
+                Some(Ok("")) | None => {
+                    Err("the message has no key, and the mapping names no entity column")
+                }
+                Some(Ok(key)) => Ok(key.to_owned()),
+                Some(Err(_)) => Err("the message's key is not UTF-8, and should name the entity"),
+            };
+        }
+    }
+
     /// The columns a header must have.
     pub(crate) fn wants(&self) -> Vec<Want> {
         self.names.iter().map(Want::required).collect()
@@ -201,6 +225,8 @@ impl Decode for Wide {
         read?;
         let entity = match &self.entity {
             EntityFrom::Name(name) => name.as_str(),
+            EntityFrom::Key(Ok(key)) => key.as_str(),
+            EntityFrom::Key(Err(reason)) => return Err(Fault::of(*reason)),
             EntityFrom::Cell(cell) => self.cell(cells, *cell)?,
             EntityFrom::NameAndCell(name, cell) => {
                 let unit = self.cell(cells, *cell)?;

@@ -9,6 +9,7 @@ use cloudops_sql::catalog::store::Maker;
 
 use super::{Done, Engine, InFlight};
 use crate::monitor::phase::Phase;
+use crate::sink::alerts::AlertSink;
 use crate::sink::staged::stage;
 
 /// A stream's rows since the beginning, as the coordinator and the workers count them.
@@ -122,6 +123,7 @@ impl Engine<'_> {
             self.runtime.block_on(self.catalog.append(Record::Commit(commit.clone())))?;
             self.monitor.enter(Phase::Collect, Some(plan.epoch));
             self.runtime.block_on(self.catalog.collect(&replaced))?;
+            self.sinks.iter().try_for_each(AlertSink::tell)?;
             self.monitor.enter(Phase::Workers, None);
             self.monitor.committed(&commit);
             self.summary.epochs += 1;

@@ -13,7 +13,7 @@ use cloudops_sql::catalog::record::{SourcePlan, StreamState};
 
 use crate::job::StreamJob;
 use crate::memory::Room;
-use crate::source::cursor::{Cursor, Cut, Patience};
+use crate::source::cursor::{Amount, Cursor, Cut, Patience};
 
 /// A stream's partitions and what of them has been cut but not planned.
 #[derive(Debug)]
@@ -105,10 +105,11 @@ impl Gather {
         }
     }
 
-    /// Records cut but not planned.
+    /// Rows and rejects cut but not planned: what an epoch's size is counted in, since a record may
+    /// hold many.
     #[must_use]
     pub(super) fn records(&self) -> u64 {
-        self.cuts.iter().map(Cut::records).sum()
+        self.cuts.iter().map(|cut| cut.entries).sum()
     }
 
     /// What they take in memory, about.
@@ -168,7 +169,7 @@ impl Gather {
             let before = self.cuts[i].records();
             let step = step.min(goal - self.records());
             let bytes = self.cuts[i].bytes + (room.bytes - self.bytes());
-            self.cursors[i].cut(step, bytes, patience, &mut self.cuts[i])?;
+            self.cursors[i].cut(Amount::Entries(step, bytes), patience, &mut self.cuts[i])?;
             dry[i] = self.cuts[i].records() == before;
         }
         Ok(())
@@ -218,7 +219,7 @@ impl Gather {
             );
             let records = plan.offset_to.0 - plan.offset_from.0;
             let (cursor, cut) = (&mut self.cursors[i], &mut self.cuts[i]);
-            cursor.cut(records, u64::MAX, Patience::Endless, cut)?;
+            cursor.cut(Amount::Records(records), Patience::Endless, cut)?;
             anyhow::ensure!(
                 cursor.next() == plan.offset_to.0 && cut.spans == plan.spans,
                 "the input of {:?} has changed: epoch records {}..{} were read from {:?}, now from {:?}; \
@@ -297,7 +298,7 @@ impl Gather {
 /// Checks that a partition whose end was planned has not grown.
 fn must_end(stream: &str, cursor: &mut Cursor, cut: &mut Cut) -> Result<()> {
     let end = cursor.next();
-    cursor.cut(1, u64::MAX, Patience::Endless, cut)?;
+    cursor.cut(Amount::Records(1), Patience::Endless, cut)?;
     anyhow::ensure!(
         cursor.ended(),
         "the input of {stream:?} ended at record {end} and has grown since: \

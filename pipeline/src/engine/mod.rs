@@ -9,6 +9,7 @@
 
 mod commit;
 mod gather;
+mod inputs;
 mod models;
 mod retrain;
 mod start;
@@ -40,6 +41,7 @@ use crate::monitor::phase::Phase;
 use crate::monitor::{Monitor, Watchdog};
 use crate::profile::{Meter, Profile};
 use crate::progress::Progress;
+use crate::sink::alerts::AlertSink;
 use crate::sink::staged::Staged;
 use crate::source::cursor::Patience;
 use crate::worker::{self, Command, Completed, Report, StreamProgress};
@@ -175,6 +177,8 @@ struct Engine<'a> {
     streams: Vec<Gather>,
     crew: Crew,
     processes: usize,
+    /// Where alerts go on to.
+    sinks: Vec<AlertSink>,
     in_flight: VecDeque<InFlight>,
     /// Per stream, rows that workers' windows held after the last complete epoch.
     accounts: Vec<commit::Account>,
@@ -210,6 +214,9 @@ impl Engine<'_> {
                 continue;
             }
             self.settle(Duration::from_millis(20))?;
+        }
+        for sink in self.sinks.drain(..) {
+            sink.finish()?;
         }
         // A last publication, before anyone is told that the run is over.
         drop(self.maintenance.take());
@@ -372,7 +379,7 @@ impl Engine<'_> {
                 if cut.records() > 0 {
                     counts.push(SourceShare {
                         stream,
-                        records: cut.records(),
+                        records: cut.entries,
                         on_time: cut.on_time,
                         late: cut.late.len() as u64,
                         rejected: cut.rejects.len() as u64,

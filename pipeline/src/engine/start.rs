@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use cloudops_models::registry::Registry;
-use cloudops_operators::epoch::Partition;
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::state::CheckpointAt;
@@ -16,6 +15,7 @@ use cpu_time::ThreadTime;
 use tokio::runtime::Runtime;
 
 use super::gather::Gather;
+use super::inputs::Inputs;
 use super::{BUILD, Engine, Options, Summary, commit, models};
 use crate::cluster::Cluster;
 use crate::cluster::message::{Begin, Mail, Order};
@@ -25,9 +25,7 @@ use crate::maintenance::{Maintainer, Service};
 use crate::memory::{Governor, Room};
 use crate::profile::Meter;
 use crate::progress::Progress;
-use crate::source::cursor::Cursor;
-use crate::source::files::Listing;
-use crate::source::partition::{self, PartitionSpec, Start};
+use crate::sink::alerts::AlertSink;
 
 impl<'a> Engine<'a> {
     /// An engine that has taken over the log and waits to be put to work.
@@ -75,42 +73,19 @@ impl<'a> Engine<'a> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());
-        let mut bytes = Some(0);
+        let mut inputs = Inputs {
+            catalog: &catalog,
+            runtime,
+            live: options.live,
+            stop: stop_readers,
+            bytes_read: Arc::clone(&bytes_read),
+            bytes: Some(0),
+        };
         for (s, stream) in job.streams.iter().enumerate() {
             let state = checkpoint.as_ref().and_then(|at| {
                 at.checkpoint.streams.iter().find(|state| state.source == stream.name)
             });
-            let mut cursors = Vec::new();
-            for (i, path) in stream.paths.iter().enumerate() {
-                let listing = Listing::parse(path, runtime.handle())?;
-                let files = listing.list(&stream.format)?;
-                ensure!(
-                    stream.watch.is_some() || !files.is_empty(),
-                    "stream {:?}: {path} holds no file that its format reads",
-                    stream.name
-                );
-                bytes = bytes
-                    .filter(|_| stream.watch.is_none())
-                    .map(|sum| sum + files.iter().map(|file| file.size).sum::<u64>());
-                let place = state.and_then(|state| state.partitions.get(i));
-                let spec = PartitionSpec {
-                    start: place.and_then(|place| {
-                        Some(Start { place: place.file.clone()?, next: place.next.0 })
-                    }),
-                    listing,
-                    format: stream.format.clone(),
-                    watch: stream.watch,
-                    bytes_read: Arc::clone(&bytes_read),
-                    cpu_nanos: meter.reader(s),
-                };
-                let name = format!("{}/{i}", stream.name);
-                let events = partition::spawn(name, spec, Arc::clone(stop_readers))?;
-                let partition = Partition(i as u32);
-                cursors.push(match place {
-                    Some(place) => Cursor::resume(partition, events, stream.lateness_us, place),
-                    None => Cursor::new(partition, events, stream.lateness_us),
-                });
-            }
+            let cursors = inputs.open(stream, state, meter.reader(s))?;
             let stream = Arc::clone(stream);
             streams.push(match state {
                 Some(state) => Gather::resume(stream, cursors, state)?,
@@ -118,13 +93,17 @@ impl<'a> Engine<'a> {
             });
             accounts.push(commit::Account::at(state.map_or(0, |state| state.admitted)));
         }
-        let beside = runtime.block_on(Catalog::open_at(
-            Arc::clone(catalog.store().objects()),
-            catalog.store().prefix().clone(),
-        ))?;
+        let bytes = inputs.bytes;
+        // Readers of their own: what is done beside the job goes by what is committed.
+        let beside = runtime.block_on(open_catalog(job))?;
         let clock = Arc::clone(&options.clock);
         let maintainer = Maintainer::new(beside, job.maintenance.clone(), clock);
         let maintenance = Service::start(maintainer, options.live, runtime.handle().clone())?;
+        let sinks = job.sinks.iter().map(|sink| {
+            let catalog = runtime.block_on(open_catalog(job))?;
+            AlertSink::start(sink, catalog, Arc::clone(&options.clock))
+        });
+        let sinks = sinks.collect::<Result<_>>()?;
         let state = catalog.state();
         let committed_before = state.committed;
         let next_epoch = state.next_epoch();
@@ -144,6 +123,7 @@ impl<'a> Engine<'a> {
             streams,
             crew,
             processes,
+            sinks,
             in_flight: VecDeque::new(),
             generation,
             next_epoch,

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use arrow::array::RecordBatch;
-use cloudops_datasets::Reject;
+use cloudops_datasets::{ReadBatch, Reject};
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::schema::{TS, offsets, times};
@@ -17,7 +17,7 @@ use cloudops_operators::watermark::{Judge, Watermark};
 use cloudops_sql::catalog::record::{FilePlace, FileSpan, PartitionState};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::partition::{Chunk, Event};
+use super::partition::{Chunk, Event, InFile};
 
 /// A run of a partition's records, judged: what one epoch takes of it.
 #[derive(Debug, Default)]
@@ -26,13 +26,15 @@ pub struct Cut {
     pub from: u64,
     /// Ordinal after the last.
     pub to: u64,
+    /// Rows and rejects; as many as records, but where a record may hold several.
+    pub entries: u64,
     /// The files these records lie in.
     pub spans: Vec<FileSpan>,
     /// Rows on time.
     pub rows: Vec<Batch>,
     /// Rows that came after their watermark, each with that watermark.
     pub late: Vec<(RecordBatch, Watermark)>,
-    /// Records that could not be read, with the file each lies in.
+    /// Records that could not be read, with the file or partition each lies in.
     pub rejects: Vec<(Arc<str>, Reject)>,
     /// Rows on time.
     pub on_time: u64,
@@ -48,6 +50,16 @@ impl Cut {
     pub fn records(&self) -> u64 {
         self.to - self.from
     }
+}
+
+/// How much to cut.
+#[derive(Debug, Clone, Copy)]
+pub enum Amount {
+    /// Exactly so many records, or all there are.
+    Records(u64),
+    /// Records of so many rows and rejects, fewer where the cut holds so many bytes before that; the
+    /// last one, which is not parted, may go beyond.
+    Entries(u64, u64),
 }
 
 /// How long to wait for records that have not been read yet.
@@ -73,11 +85,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// A cursor at the partition's beginning.
+    /// A cursor at the partition's beginning, its first offset.
     #[must_use]
-    pub fn new(partition: Partition, events: Receiver<Event>, lateness_us: i64) -> Self {
+    pub fn new(
+        partition: Partition,
+        events: Receiver<Event>,
+        lateness_us: i64,
+        first: u64,
+    ) -> Self {
         let judge = Judge::new(lateness_us);
-        let (next, place) = (0, None);
+        let (next, place) = (first, None);
         Self { partition, events, current: None, judge, next, place, ended: false }
     }
 
@@ -91,9 +108,8 @@ impl Cursor {
     ) -> Self {
         Self {
             judge: Judge::resume(lateness_us, Watermark(state.watermark_us)),
-            next: state.next.0,
             place: state.file.clone(),
-            ..Self::new(partition, events, lateness_us)
+            ..Self::new(partition, events, lateness_us, state.next.0)
         }
     }
 
@@ -132,35 +148,35 @@ impl Cursor {
         self.events.len()
     }
 
-    /// Cuts up to `records` more records onto `cut`, fewer where it holds `bytes` before that; at
-    /// least what is left of one batch, where there is any.
+    /// Cuts more records onto `cut`; at least what is left of one batch, where there is any.
     ///
     /// # Errors
     /// When the reader failed.
-    pub fn cut(
-        &mut self,
-        records: u64,
-        bytes: u64,
-        patience: Patience,
-        cut: &mut Cut,
-    ) -> Result<()> {
+    pub fn cut(&mut self, amount: Amount, patience: Patience, cut: &mut Cut) -> Result<()> {
         if cut.to == 0 && cut.from == 0 {
             (cut.from, cut.to) = (self.next, self.next);
         }
-        let goal = self.next + records;
-        while self.next < goal && cut.bytes < bytes && self.fill(patience)? {
+        let (goal, most, bytes) = match amount {
+            Amount::Records(records) => (self.next + records, u64::MAX, u64::MAX),
+            Amount::Entries(entries, bytes) => (u64::MAX, cut.entries + entries, bytes),
+        };
+        let full = |cut: &Cut| cut.entries >= most || cut.bytes >= bytes;
+        while self.next < goal && !full(cut) && self.fill(patience)? {
             let Some((chunk, taken)) = &mut self.current else { break };
             let first = chunk.batch.first_offset;
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
+            let to = end_within(&chunk.batch, from, to, most - cut.entries)?;
             take(self.partition, chunk, from, to, &mut self.judge, cut)?;
             cut.bytes += chunk.bytes * (to - from) / chunk.batch.records.max(1);
             cut.since.get_or_insert(chunk.read);
-            if self.place.as_ref().is_none_or(|place| *place.file != *chunk.file) {
+            if let Some(file) = chunk.file
+                && self.place.as_ref().is_none_or(|place| *place.file != *chunk.name)
+            {
                 self.place = Some(FilePlace {
-                    file: chunk.file.to_string(),
-                    size: chunk.size,
-                    first: Offset(chunk.file_first),
+                    file: chunk.name.to_string(),
+                    size: file.size,
+                    first: Offset(file.first),
                 });
             }
             *taken = to - first;
@@ -168,7 +184,7 @@ impl Cursor {
             cut.to = to;
         }
         // Learn of the end now if it is known, so that the last records and the end share an epoch.
-        if !self.ended && (self.next >= goal || cut.bytes >= bytes) {
+        if !self.ended && (self.next >= goal || full(cut)) {
             self.fill(Patience::Until(Instant::now()))?;
         }
         Ok(())
@@ -201,6 +217,23 @@ impl Cursor {
     }
 }
 
+/// The last end, up to `to`, of records from `from` on that are at most so many rows and rejects; but
+/// of one record at least.
+fn end_within(batch: &ReadBatch, from: u64, to: u64, entries: u64) -> Result<u64> {
+    let ordinals = offsets(&batch.rows)?.values();
+    let before = |end: u64| {
+        let rejects = batch.rejects.partition_point(|reject| reject.offset < end);
+        (ordinals.partition_point(|&offset| offset < end) + rejects) as u64
+    };
+    let most = before(from).saturating_add(entries);
+    let (mut fits, mut too_far) = (from + 1, to + 1);
+    while too_far - fits > 1 {
+        let middle = fits + (too_far - fits) / 2;
+        if before(middle) <= most { fits = middle } else { too_far = middle }
+    }
+    Ok(fits)
+}
+
 /// Moves records `from..to` of a chunk onto a cut, judging them.
 fn take(
     partition: Partition,
@@ -210,14 +243,23 @@ fn take(
     judge: &mut Judge,
     cut: &mut Cut,
 ) -> Result<()> {
-    extend_spans(&mut cut.spans, chunk, from, to);
+    if let Some(file) = chunk.file {
+        extend_spans(&mut cut.spans, &chunk.name, file, from, to);
+    }
     let rejects = &mut chunk.batch.rejects;
     let split = rejects.partition_point(|reject| reject.offset < to);
-    cut.rejects.extend(rejects.drain(..split).map(|reject| (Arc::clone(&chunk.file), reject)));
+    cut.rejects.extend(rejects.drain(..split).map(|reject| (Arc::clone(&chunk.name), reject)));
 
     let ordinals = offsets(&chunk.batch.rows)?.values();
     let first = ordinals.partition_point(|&offset| offset < from);
     let last = ordinals.partition_point(|&offset| offset < to);
+    let (entries, records) = ((split + last - first) as u64, to - from);
+    ensure!(
+        entries == records || (entries > records && chunk.file.is_none()),
+        "bug: records {from}..{to} of {} became {entries} rows and rejects",
+        chunk.name
+    );
+    cut.entries += entries;
     if first == last {
         return Ok(());
     }
@@ -248,13 +290,13 @@ fn name_late(mut judge: Judge, rows: &RecordBatch, ts: &[i64], late: &[u32], cut
     }
 }
 
-fn extend_spans(spans: &mut Vec<FileSpan>, chunk: &Chunk, from: u64, to: u64) {
-    let (record_from, record_to) = (from - chunk.file_first, to - chunk.file_first);
+fn extend_spans(spans: &mut Vec<FileSpan>, name: &str, file: InFile, from: u64, to: u64) {
+    let (record_from, record_to) = (from - file.first, to - file.first);
     match spans.last_mut() {
-        Some(span) if *span.file == *chunk.file => span.record_to = record_to,
+        Some(span) if *span.file == *name => span.record_to = record_to,
         _ => spans.push(FileSpan {
-            file: chunk.file.to_string(),
-            size: chunk.size,
+            file: name.to_owned(),
+            size: file.size,
             etag: None,
             modified_us: None,
             record_from,

@@ -1,7 +1,7 @@
-//! One partition's reader: files in name order, decoded on a thread of its own.
+//! One partition's reader: a thread of its own, here one that reads files in name order.
 //!
 //! The thread runs a few batches ahead of the plan and then waits: the bounded
-//! channel is the back-pressure towards the files.
+//! channel is the back-pressure towards the source.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,21 +45,38 @@ pub struct Start {
     pub next: u64,
 }
 
-/// A decoded batch and the file it came from.
+/// A decoded batch and where it came from.
 #[derive(Debug)]
 pub struct Chunk {
-    /// The file's name.
-    pub file: Arc<str>,
-    /// The file's size in bytes, as listed.
-    pub size: u64,
-    /// Ordinal in the partition of the file's first record.
-    pub file_first: u64,
+    /// The file's name, or the address of a partition that has no files.
+    pub name: Arc<str>,
+    /// The file; `None` where records lie in none, and have offsets of their own.
+    pub file: Option<InFile>,
     /// Records, rows and rejects.
     pub batch: ReadBatch,
     /// What the batch takes in memory.
     pub bytes: u64,
     /// When it was read: where the latency of its results begins.
     pub read: Instant,
+}
+
+impl Chunk {
+    /// A batch that has just been read.
+    #[must_use]
+    pub fn new(name: &Arc<str>, file: Option<InFile>, batch: ReadBatch) -> Self {
+        let rejects: usize = batch.rejects.iter().map(|reject| reject.raw.len()).sum();
+        let bytes = (batch.rows.get_array_memory_size() + rejects) as u64;
+        Self { name: Arc::clone(name), file, batch, bytes, read: Instant::now() }
+    }
+}
+
+/// A file's place in its partition.
+#[derive(Debug, Clone, Copy)]
+pub struct InFile {
+    /// The file's size in bytes, as listed.
+    pub size: u64,
+    /// Ordinal in the partition of the file's first record.
+    pub first: u64,
 }
 
 /// What the reader says next.
@@ -73,16 +90,25 @@ pub enum Event {
     Failed(anyhow::Error),
 }
 
-/// Starts the reader of a partition; it stops when `stop` is set or the receiver is dropped.
+/// Starts the reader of a partition's files; it stops when `stop` is set or the receiver is dropped.
 ///
 /// # Errors
 /// When the operating system has no thread to give.
 pub fn spawn(name: String, spec: PartitionSpec, stop: Arc<AtomicBool>) -> Result<Receiver<Event>> {
+    spawn_reader(name, move |sender| read(&spec, sender, &stop))
+}
+
+/// Runs a partition's reader on a thread; it gives `true` at the partition's end, and `false` when it
+/// was told to stop.
+pub(super) fn spawn_reader(
+    name: String,
+    read: impl FnOnce(&Sender<Event>) -> Result<bool> + Send + 'static,
+) -> Result<Receiver<Event>> {
     let (sender, receiver) = bounded(AHEAD);
     std::thread::Builder::new()
         .name(format!("read {name}"))
         .spawn(move || {
-            let last = match read(&spec, &sender, &stop) {
+            let last = match read(&sender) {
                 Ok(true) => Event::Ended,
                 // Stopped, or nobody listens any more: there is nothing to say.
                 Ok(false) => return,
@@ -203,15 +229,8 @@ fn read_file(
         spec.cpu_nanos.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let Some(batch) = batch else { return Ok(Some(next)) };
         next = batch.first_offset + batch.records;
-        let rejects: usize = batch.rejects.iter().map(|reject| reject.raw.len()).sum();
-        let chunk = Chunk {
-            file: Arc::clone(&file.name),
-            size: file.size,
-            file_first: first,
-            bytes: (batch.rows.get_array_memory_size() + rejects) as u64,
-            read: Instant::now(),
-            batch,
-        };
+        let place = InFile { size: file.size, first };
+        let chunk = Chunk::new(&file.name, Some(place), batch);
         if stop.load(Ordering::Relaxed) || sender.send(Event::Chunk(chunk)).is_err() {
             return Ok(None);
         }

@@ -69,7 +69,9 @@ fn check_source_plan(state: &State, what: &str, plan: &SourcePlan) -> Result<(),
     let what = format!("{what}, {} partition {}", plan.source, plan.partition.0);
     let last = state.source(&plan.source, plan.partition);
     let (from, to) = (plan.offset_from, plan.offset_to);
-    let next = last.map_or(Offset(0), |last| last.planned_to);
+    // A log that forgets its oldest records begins where it begins; a file begins at its beginning.
+    let begun = if plan.spans.is_empty() { from } else { Offset(0) };
+    let next = last.map_or(begun, |last| last.planned_to);
     require(from == next, || format!("{what}: from offset {} where {} is next", from.0, next.0))?;
     require(from <= to, || format!("{what}: offsets {} to {} run backwards", from.0, to.0))?;
     if !plan.spans.is_empty() {

@@ -79,7 +79,8 @@ pub struct SourcePlan {
     pub source: String,
     /// Its partition.
     pub partition: Partition,
-    /// First offset; where the last plan of the partition ended.
+    /// First offset; where the last plan of the partition ended. A partition's first plan begins at
+    /// 0 where it names files, else at the first record that its log still had.
     pub offset_from: Offset,
     /// One past the last offset.
     pub offset_to: Offset,
@@ -250,7 +251,7 @@ pub struct PartitionState {
     pub watermark_us: i64,
     /// Whether its end has been planned.
     pub ended: bool,
-    /// The file that the last record lies in; `None` before the first.
+    /// The file that the last record lies in; `None` before the first, and where there are no files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FilePlace>,
 }

@@ -132,6 +132,24 @@ fn plans_go_on_where_the_last_ended() {
 }
 
 #[test]
+fn a_partition_without_files_begins_where_its_log_does() {
+    let mut state = state();
+    let mut first = plan(&state, 1, 5);
+    let source = &mut first.sources[0];
+    source.partition = Partition(1);
+    source.spans.clear();
+    apply(&mut state, Record::Plan(first.clone()));
+    let mut second = plan(&state, 1, 5);
+    second.sources = first.sources;
+    let source = &mut second.sources[0];
+    (source.offset_from, source.offset_to) = (Offset(26), Offset(30));
+    let error = state.apply(Record::Plan(second.clone())).unwrap_err();
+    assert!(error.contains("from offset 26 where 25 is next"), "{error}");
+    second.sources[0].offset_from = Offset(25);
+    apply(&mut state, Record::Plan(second));
+}
+
+#[test]
 fn an_ended_partition_stays_ended() {
     let mut state = state();
     let mut last = plan(&state, 1, 0);

@@ -1,0 +1,18 @@
+//! Fluvio as source and sink, against a cluster in this process, or a real one that `FLUVIO_ENDPOINT`
+//! names: then what only the one in this process can do, to fail on demand, is passed over.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it has measured"
+)]
+
+mod broker;
+mod cluster;
+mod job;
+mod reading;
+mod sink;
+#[path = "../support/mod.rs"]
+mod support;
+mod tls;

@@ -1,0 +1,134 @@
+//! Alerts in a topic: every one of them, with the key that says which.
+
+use fluvio_protocol::record::Record;
+use serde_json::Value;
+
+use crate::broker::Faults;
+use crate::cluster::TestCluster;
+use crate::job::Small;
+use crate::support::{backfill, cloudops, command, text};
+
+/// A job of so many steps whose alerts go to a topic.
+fn job(small: &Small, name: &str, alerts: &str) -> std::path::PathBuf {
+    let sink = format!("[[sink]]\nfluvio = {:?}\n", small.cluster.address(alerts));
+    let config = small.configure(name, 100, &sink);
+    cloudops(&["train", "--config", text(&config)]);
+    config
+}
+
+/// Checks that a topic holds every alert of a catalog, and each once unless `again`.
+fn check(small: &Small, name: &str, topic: &str, again: bool) -> Vec<(String, String)> {
+    let sent = small.cluster.records(topic);
+    let mut kept: Vec<Value> = small.sql(name, "select * from alerts");
+    assert!(kept.len() > 10, "too few alerts to prove anything");
+    let mut parsed: Vec<Value> =
+        sent.iter().map(|(_, value)| serde_json::from_str(value).unwrap()).collect();
+    for ((key, _), value) in sent.iter().zip(&parsed) {
+        let epoch = key.split_once('-').unwrap().0;
+        assert_eq!(value["epoch"].to_string(), epoch, "{key}: {value}");
+    }
+    let place = |key: &str| {
+        let (epoch, sequence) = key.split_once('-').unwrap();
+        (epoch.parse::<u64>().unwrap(), sequence.parse::<u64>().unwrap())
+    };
+    if !again {
+        assert!(sent.is_sorted_by(|(a, _), (b, _)| place(a) < place(b)), "each once, in order");
+    }
+    let identity =
+        |alert: &Value| format!("{} {} {}", alert["epoch"], alert["alert_id"], alert["event"]);
+    kept.sort_by_key(identity);
+    parsed.sort_by_key(identity);
+    parsed.dedup();
+    assert_eq!(kept.len(), parsed.len());
+    for (kept, sent) in kept.iter().zip(&parsed) {
+        assert_eq!(identity(kept), identity(sent));
+        assert_eq!(kept["score"], sent["score"]);
+    }
+    sent
+}
+
+#[test]
+fn alerts_are_sent_once_they_are_committed() {
+    let small = Small::new(TestCluster::any(), 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "sent", &topic);
+    backfill(&config);
+    let sent = check(&small, "sent", &topic, false);
+
+    // A run with nothing to do sends nothing; one whose topic is empty sends everything again, with
+    // the same keys and values.
+    backfill(&config);
+    assert_eq!(small.cluster.records(&topic), sent);
+    let other = small.cluster.topic("alerts-again", 1);
+    let moved = std::fs::read_to_string(&config).unwrap().replace(&topic, &other);
+    std::fs::write(&config, moved).unwrap();
+    backfill(&config);
+    assert_eq!(small.cluster.records(&other), sent);
+}
+
+#[test]
+fn alerts_survive_brokers_that_fail_and_answers_that_are_lost() {
+    let (cluster, broker) = TestCluster::in_process();
+    let small = Small::new(cluster, 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "failing", &topic);
+    // What was carried out and not answered is found in the topic, and not sent again.
+    broker.state().faults = Faults { unanswered: 1, ..Faults::default() };
+    backfill(&config);
+    assert_eq!(broker.state().faults.unanswered, 0, "the fault has struck");
+    check(&small, "failing", &topic, false);
+}
+
+#[test]
+fn alerts_that_cannot_be_sent_hold_nothing_back_and_are_left_to_the_next_run() {
+    let (cluster, broker) = TestCluster::in_process();
+    let small = Small::new(cluster, 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "waiting", &topic);
+    broker.state().faults = Faults { unwilling: true, ..Faults::default() };
+    let output = command(&["backfill", "--config", text(&config)]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("run again when it is back"), "{error}");
+    assert!(small.cluster.records(&topic).is_empty());
+    broker.state().faults = Faults::default();
+    assert_eq!(backfill(&config)["epochs"], 0, "all had been committed");
+    check(&small, "waiting", &topic, false);
+}
+
+#[test]
+fn a_killed_job_sends_the_rest() {
+    let small = Small::new(TestCluster::any(), 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "killed", &topic);
+    for records in [1, 20] {
+        let mut run = command(&["backfill", "--config", text(&config)]).spawn().unwrap();
+        while small.cluster.records(&topic).len() < records && run.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    backfill(&config);
+    check(&small, "killed", &topic, true);
+}
+
+#[test]
+fn a_topic_of_somebody_else_is_refused() {
+    let small = Small::new(TestCluster::any(), 1);
+    small.produce(0, 0, 400);
+    let refused = |config: &std::path::Path, what: &str| {
+        let output = command(&["backfill", "--config", text(config)]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(what), "{what}: {error}");
+    };
+    let foreign = small.cluster.topic("foreign", 1);
+    small.cluster.produce(&foreign, 0, vec![Record::new_key_value("door", "open")]);
+    refused(&job(&small, "foreign", &foreign), "\"door\", and not an alert's");
+    let other = small.cluster.topic("other", 1);
+    small.cluster.produce(&other, 0, vec![Record::new_key_value("70-1", "{}")]);
+    refused(&job(&small, "other", &other), "they are another catalog's");
+}
