@@ -15,8 +15,8 @@ use support::Place;
 
 #[test]
 fn duckdb_agrees_on_every_table() {
-    let Some(python) = std::env::var_os("CLOUDOPS_DUCKDB_PYTHON") else {
-        println!("skipped: CLOUDOPS_DUCKDB_PYTHON does not name a Python that has duckdb");
+    let Some(python) = std::env::var_os("CLOUDOPS_PYTHON") else {
+        println!("skipped: CLOUDOPS_PYTHON does not name a Python that has duckdb");
         return;
     };
     let place = Place::simulated(11);

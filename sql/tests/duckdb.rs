@@ -1,6 +1,6 @@
 //! DuckDB reads the same Parquet and finds the same counts and sums.
 //!
-//! Needs a Python that has duckdb, named by `CLOUDOPS_DUCKDB_PYTHON`; without
+//! Needs a Python that has duckdb, named by `CLOUDOPS_PYTHON`; without
 //! it the test says that it is skipped.
 
 #![allow(
@@ -26,8 +26,8 @@ fn duckdb(python: &Path, catalog: &Path, arguments: &[&str]) -> Output {
 
 #[tokio::test]
 async fn duckdb_agrees() {
-    let Some(python) = std::env::var_os("CLOUDOPS_DUCKDB_PYTHON") else {
-        println!("skipped: CLOUDOPS_DUCKDB_PYTHON names no Python with duckdb");
+    let Some(python) = std::env::var_os("CLOUDOPS_PYTHON") else {
+        println!("skipped: CLOUDOPS_PYTHON names no Python with duckdb");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

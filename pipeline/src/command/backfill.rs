@@ -134,7 +134,10 @@ fn run_on(
     cluster: Option<&Cluster>,
 ) -> Result<Option<Summary>> {
     let job = config.validate(live)?;
-    let bound = config.run.listen.as_deref().map(server::bind).transpose()?;
+    // Only the first of several processes knows how the job stands.
+    let first = cluster.is_none_or(|cluster| cluster.index == 0);
+    let listen = config.run.listen.as_deref().filter(|_| first);
+    let bound = listen.map(server::bind).transpose()?;
     let registry = Registry::open(&config.registry()?)?;
     if job.streams.iter().any(|stream| stream.model.is_some()) {
         cloudops_models::runtime::init(onnxruntime)?;

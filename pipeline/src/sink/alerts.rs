@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::UInt64Type;
+use arrow::datatypes::Int64Type;
 use arrow::json::LineDelimitedWriter;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::schema::{column, mismatch};
 use cloudops_sql::catalog::Catalog;
+use cloudops_sql::catalog::store::epochs_of;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use fluvio_future::task::run_block_on;
 use fluvio_protocol::record::Record;
@@ -293,7 +294,7 @@ impl Sending {
         let mut epochs: BTreeMap<u64, Vec<String>> = BTreeMap::new();
         let mut files = Vec::new();
         for file in state.files(TABLE) {
-            let before = epoch_in_name(&file.path).is_some_and(|epoch| epoch < first);
+            let before = epochs_of(&file.path).is_some_and(|(_, last)| last.0 < first);
             if before || self.read.contains(&file.path) {
                 continue;
             }
@@ -346,23 +347,17 @@ fn partition(address: &Address) -> u32 {
     address.partition.unwrap_or_default()
 }
 
-/// The epoch that a file's name begins with, where it is one epoch's.
-fn epoch_in_name(path: &str) -> Option<u64> {
-    let (_, name) = path.rsplit_once('/')?;
-    name.strip_prefix('e')?.split_once('-')?.0.parse().ok()
-}
-
 /// Adds each row as a JSON object to its epoch.
 fn texts_by_epoch(batch: &RecordBatch, epochs: &mut BTreeMap<u64, Vec<String>>) -> Result<()> {
     let array = column(batch, "epoch")?;
-    let numbers = array.as_primitive_opt::<UInt64Type>();
-    let numbers = numbers.ok_or_else(|| mismatch("epoch", "UInt64", array))?;
+    let numbers = array.as_primitive_opt::<Int64Type>();
+    let numbers = numbers.ok_or_else(|| mismatch("epoch", "Int64", array))?;
     let mut writer = LineDelimitedWriter::new(Vec::new());
     writer.write(batch)?;
     writer.finish()?;
     let text = String::from_utf8(writer.into_inner())?;
     for (epoch, line) in numbers.values().iter().zip(text.lines()) {
-        epochs.entry(*epoch).or_default().push(line.to_owned());
+        epochs.entry(u64::try_from(*epoch)?).or_default().push(line.to_owned());
     }
     Ok(())
 }
@@ -379,11 +374,5 @@ mod tests {
             assert_eq!(Place::parse(other.as_bytes()), None, "{other}");
         }
         assert!(place < Place { epoch: 100, sequence: 0 }, "by number, not by text");
-    }
-
-    #[test]
-    fn names_tell_epochs() {
-        assert_eq!(epoch_in_name("data/alerts/engines/e7-w0of2-0.parquet"), Some(7));
-        assert_eq!(epoch_in_name("data/alerts/engines/merged-1.parquet"), None);
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+pub(crate) mod moto;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -99,6 +101,22 @@ impl Place {
         backfill(config)
     }
 
+    /// The same with the catalog at an address, and a checkpoint at every epoch that may have one;
+    /// gives that address too.
+    pub(crate) fn configure_at(
+        &self,
+        name: &str,
+        url: &str,
+        epoch_records: u64,
+        workers: usize,
+    ) -> (PathBuf, String) {
+        let path = self.configure_as(name, epoch_records, workers, "0s");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace(&format!("url = \"results-{name}\""), &format!("url = {url:?}"));
+        std::fs::write(&path, text).unwrap();
+        (path, url.to_owned())
+    }
+
     pub(crate) fn catalog(&self, name: &str) -> String {
         text(&self.path(&format!("results-{name}"))).to_owned()
     }
@@ -120,6 +138,10 @@ epoch_records = ${EPOCH}
 checkpoint_interval = "${EVERY}"
 fsync = false
 compression = "snappy"
+
+[maintenance]
+files = 4
+keep = "0s"
 
 [[stream]]
 name = "engines"
@@ -180,6 +202,7 @@ pub(crate) fn cloudops(arguments: &[&str]) -> String {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloudops"));
     command.args(arguments).stdin(Stdio::null());
+    command.envs(moto::ENVIRONMENT.get().into_iter().flatten().map(|(name, value)| (name, value)));
     command
 }
 
