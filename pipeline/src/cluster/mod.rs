@@ -5,7 +5,7 @@
 //! process alone does. The others are told what epoch comes next, stage the files that their workers
 //! make, and say so; they never touch the log.
 //!
-//! What is said between them goes through a dataflow of its own ([`control`]), over the connections that
+//! What is said between them goes through a dataflow of its own (`control`), over the connections that
 //! timely holds anyway. When a process dies, the connections break, and all stop; whoever supervises
 //! them starts all again, and the log says where to go on. With how many processes is decided then.
 

@@ -63,9 +63,8 @@ fn a_doctor_finds_what_is_broken_and_writes_nothing() {
         broken(name, said.split(" or ").next().unwrap(), true);
         std::fs::write(path, bytes).unwrap();
     };
-    let results = files(&place.path("results-ill/data")).into_keys();
-    let result =
-        results.filter(|path| path.extension() == Some("parquet".as_ref())).next().unwrap();
+    let mut results = files(&place.path("results-ill/data")).into_keys();
+    let result = results.find(|path| path.extension() == Some("parquet".as_ref())).unwrap();
     let file = result.file_name().unwrap().to_str().unwrap();
     damage(&result, "result files", file);
     let state = files(&place.path("results-ill/state")).into_keys().next().unwrap();

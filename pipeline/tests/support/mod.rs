@@ -1,6 +1,10 @@
 //! A job in a directory of its own, driven by the real binary.
 
-#![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    reason = "each test file uses what it needs, and says so when it is skipped"
+)]
 
 pub(crate) mod moto;
 

@@ -475,8 +475,8 @@ mod tests {
         check("\0\0\0\0", "log/7 is corrupt");
         check(r#"{"format":2,"of":"the future"}"#, "newer build (format 2, this build knows 1)");
         check(
-            r#"{"format":1,"seq":7,"nonce":"","kind":"compact","body":{"any":1}}"#,
-            r#"newer build (record kind "compact")"#,
+            r#"{"format":1,"seq":7,"nonce":"","kind":"reshape","body":{"any":1}}"#,
+            r#"newer build (record kind "reshape")"#,
         );
         check(
             r#"{"format":1,"seq":8,"nonce":"","kind":"takeover","body":{}}"#,

@@ -6,6 +6,7 @@ mod corrupt;
 mod faulty;
 mod fence;
 mod fold;
+mod model;
 mod records;
 mod simulation;
 mod stores;
