@@ -94,6 +94,10 @@ fn kill_until_it_ends(
         }
         let victim = (random.bits() % processes.len() as u64) as usize;
         processes[victim].kill().unwrap();
+        // The other ends by itself, but for one that still waits for the victim to come.
+        if !wait(&mut processes, Instant::now() + Duration::from_secs(2)) {
+            processes.iter_mut().for_each(|process| process.kill().unwrap());
+        }
         for process in &mut processes {
             process.wait().unwrap();
         }
