@@ -2,6 +2,7 @@
 //! process, letters from those to the first worker.
 
 use cloudops_operators::batch::Batch;
+use cloudops_operators::flow;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
@@ -49,7 +50,7 @@ impl Post {
                     input.for_each(|_, batch| deliver(batch, &to_reports));
                 },
             );
-            letters.sink(DistributorPact(|_| ToFirst), "letters", move |(input, _)| {
+            letters.sink(flow::to_one(), "letters", move |(input, _)| {
                 input.for_each(|_, batch| deliver(batch, &reports));
             });
             (orders_in, letters_in)
@@ -100,22 +101,6 @@ impl Distributor<Batch> for ToFirsts {
             Message::push_at(&mut container.clone(), stamp.clone(), pusher);
         }
         *container = Batch::default();
-    }
-
-    fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
-}
-
-/// To the first worker of all.
-struct ToFirst;
-
-impl Distributor<Batch> for ToFirst {
-    fn partition<T: Clone, P: Push<Message<T, Batch>>>(
-        &mut self,
-        container: &mut Batch,
-        stamp: &Stamp<T>,
-        pushers: &mut [P],
-    ) {
-        Message::push_at(container, stamp.clone(), &mut pushers[0]);
     }
 
     fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}

@@ -54,6 +54,8 @@ struct Change {
     removes: Vec<String>,
     /// Whether rows come or go; a compaction only moves them.
     data: bool,
+    /// The last record of our log in it: where a restart after it goes on.
+    through: u64,
 }
 
 impl Publisher {
@@ -76,7 +78,8 @@ impl Publisher {
         let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
         let mut records = catalog.history().records_from(from + 1);
         while let Some((seq, record)) = records.try_next().await? {
-            for (table, change) in changes_of(record) {
+            for (table, mut change) in changes_of(record) {
+                change.through = seq;
                 if self.tables.get(&table).is_some_and(|published| published.through < seq) {
                     add(changes.entry(table).or_default(), change);
                 }
@@ -85,7 +88,7 @@ impl Publisher {
         let mut versions = 0;
         for (name, published) in &mut self.tables {
             for change in changes.remove(name).unwrap_or_default() {
-                match published.write(change, through, clock).await {
+                match published.write(change, clock).await {
                     Ok(()) => versions += 1,
                     Err(error) => {
                         // Whether it was written, or by whom, is read back the next time.
@@ -113,10 +116,10 @@ fn changes_of(record: Record) -> Vec<(String, Change)> {
             tables.into_iter().collect()
         }
         Record::Compact(Compact { table, removes, adds, .. }) => {
-            vec![(table, Change { adds, removes, data: false })]
+            vec![(table, Change { adds, removes, ..Change::default() })]
         }
         Record::Expire(Expire { table, removes, .. }) => {
-            vec![(table, Change { adds: Vec::new(), removes, data: true })]
+            vec![(table, Change { removes, data: true, ..Change::default() })]
         }
         Record::Takeover(_) | Record::Plan(_) | Record::Promote(_) | Record::Gc(_) => Vec::new(),
     }
@@ -127,17 +130,18 @@ fn add(changes: &mut Vec<Change>, change: Change) {
     match changes.last_mut() {
         Some(last) if last.removes.is_empty() && change.removes.is_empty() && last.data => {
             last.adds.extend(change.adds);
+            last.through = change.through;
         }
         _ => changes.push(change),
     }
 }
 
 impl Published {
-    async fn write(&mut self, change: Change, through: u64, clock: &dyn Clock) -> Result<()> {
+    async fn write(&mut self, change: Change, clock: &dyn Clock) -> Result<()> {
         let now_ms = clock.now_us() / 1_000;
         let name = table_of(&change)?;
         let declared = table::find(&name).with_context(|| format!("there is no table {name}"))?;
-        let Change { adds, removes, data } = change;
+        let Change { adds, removes, data, through } = change;
         let mut actions = Vec::with_capacity(adds.len() + removes.len());
         for file in adds {
             actions.push(Action::Add(Add {
