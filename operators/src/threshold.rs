@@ -31,7 +31,7 @@ use crate::schema::result::{
 };
 use crate::schema::{ENTITY_ID, column, mismatch, texts, times};
 use crate::score::{ModelId, ModelInfo};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
 
 /// `alert_event` of an alert's first window.
@@ -143,6 +143,8 @@ struct Entity {
     clear: u32,
     /// The open alert.
     alert: Option<u64>,
+    /// Whether anything of this has changed since the last checkpoint.
+    changed: bool,
 }
 
 impl Entity {
@@ -155,6 +157,7 @@ impl Entity {
             flagged: 0,
             clear: 0,
             alert: None,
+            changed: false,
         }
     }
 
@@ -275,6 +278,7 @@ impl Threshold {
             if entity.model != model {
                 entity.adopt(&model);
             }
+            entity.changed = true;
             for row in from..to {
                 let verdict = judge(&self.config, entity, values[row], fixed);
                 let step = entity.step(verdict.anomaly, &self.config, || {
@@ -400,8 +404,10 @@ impl Snapshot for Threshold {
         "threshold"
     }
 
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
-        let mut rows: Vec<_> = self.shards[usize::from(shard.0)].iter().collect();
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
+        let whole = extent == Extent::Whole;
+        let entities = self.shards[usize::from(shard.0)].iter();
+        let mut rows: Vec<_> = entities.filter(|(_, entity)| whole || entity.changed).collect();
         if rows.is_empty() {
             return Ok(None);
         }
@@ -456,10 +462,22 @@ impl Snapshot for Threshold {
                 flagged: small(6).value(row),
                 clear: small(7).value(row),
                 alert: alerts.is_valid(row).then(|| alerts.value(row)),
+                changed: false,
             };
             entities.insert(text(0).value(row).to_owned(), entity);
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let entities = self.shards.iter().flat_map(HashMap::values);
+        let changed = entities.filter(|entity| entity.changed).count();
+        Some(Changes { keys: self.shards.iter().map(HashMap::len).sum(), changed })
+    }
+
+    fn saved(&mut self) {
+        let entities = self.shards.iter_mut().flat_map(HashMap::values_mut);
+        entities.for_each(|entity| entity.changed = false);
     }
 }
 

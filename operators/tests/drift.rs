@@ -23,7 +23,7 @@ use cloudops_operators::data_drift::{
 use cloudops_operators::key::{SHARDS, Shard};
 use cloudops_operators::schema::{self, result, vector_array};
 use cloudops_operators::score::{ModelId, ModelInfo};
-use cloudops_operators::snapshot::Snapshot;
+use cloudops_operators::snapshot::{Extent, Snapshot};
 use cloudops_operators::watermark::Watermark;
 
 /// A seeded stream of numbers (xorshift), for simulated data and for shuffling.
@@ -296,14 +296,14 @@ fn a_restored_detector_goes_on_as_the_first_would_have() {
         let mut judge_again = DriftJudge::new(config.clone()).unwrap();
         let mut held = 0;
         for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
-            if let Some(state) = partial.snapshot(shard).unwrap() {
+            if let Some(state) = partial.snapshot(shard, Extent::Whole).unwrap() {
                 partial_again.restore(shard, &state).unwrap();
-                assert_eq!(partial_again.snapshot(shard).unwrap().unwrap(), state);
+                assert_eq!(partial_again.snapshot(shard, Extent::Whole).unwrap().unwrap(), state);
                 held += 1;
             }
-            if let Some(state) = judge.snapshot(shard).unwrap() {
+            if let Some(state) = judge.snapshot(shard, Extent::Whole).unwrap() {
                 judge_again.restore(shard, &state).unwrap();
-                assert_eq!(judge_again.snapshot(shard).unwrap().unwrap(), state);
+                assert_eq!(judge_again.snapshot(shard, Extent::Whole).unwrap().unwrap(), state);
             }
         }
         assert!(held <= 1);

@@ -21,7 +21,7 @@ use cloudops_operators::schema::result::{
     FEATURES, OFFSET_FROM, OFFSET_TO, PARTITION, ROWS, WINDOW, WINDOW_END, WINDOW_START,
 };
 use cloudops_operators::schema::{ENTITY_ID, column, sensor, texts, times, vectors};
-use cloudops_operators::snapshot::Snapshot;
+use cloudops_operators::snapshot::{Changes, Extent, Snapshot, chunks, restore};
 use cloudops_operators::watermark::{Judge, Watermark};
 use cloudops_operators::window::{Channels, Duplicate, Window, WindowSpec};
 use proptest::prelude::*;
@@ -137,24 +137,41 @@ fn workers(spec: WindowSpec, count: usize) -> Vec<Window<f32>> {
     (0..count).map(|_| Window::new(spec, Channels::new(&channels()).unwrap()).unwrap()).collect()
 }
 
-/// Moves the state to new workers, and checks that it arrives whole.
-fn restart(spec: WindowSpec, old: &[Window<f32>], count: usize) -> Vec<Window<f32>> {
+/// What has changed on all workers since it was last asked; at first, everything.
+fn save(windows: &mut [Window<f32>], first: bool) -> Vec<RecordBatch> {
+    let extent = if first { Extent::Whole } else { Extent::Changed };
+    let mut saved = Vec::new();
+    for window in windows {
+        saved.extend(chunks(window, extent).map(Result::unwrap));
+        window.saved();
+        assert_eq!(window.changes().unwrap(), Changes { keys: window.entities(), changed: 0 });
+    }
+    saved
+}
+
+/// Moves the state that was saved to new workers, and checks that it arrives whole.
+fn restart(
+    spec: WindowSpec,
+    old: &[Window<f32>],
+    saved: &[Vec<RecordBatch>],
+    count: usize,
+) -> Vec<Window<f32>> {
     let mut new = workers(spec, count);
+    for (index, window) in new.iter_mut().enumerate() {
+        restore(window, saved, |shard| shard.worker(count) == index).unwrap();
+    }
     for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
-        let state = old[shard.worker(old.len())].snapshot(shard).unwrap();
-        let owner = &mut new[shard.worker(count)];
-        if let Some(state) = &state {
-            // Not the batch itself, but a part of one as it may come out of a file.
-            let padded = arrow::compute::concat_batches(&state.schema(), [state, state]).unwrap();
-            owner.restore(shard, &padded.slice(state.num_rows(), state.num_rows())).unwrap();
-        }
-        assert_eq!(owner.snapshot(shard).unwrap(), state);
+        let state = old[shard.worker(old.len())].snapshot(shard, Extent::Whole).unwrap();
+        let owner = &new[shard.worker(count)];
+        assert_eq!(owner.snapshot(shard, Extent::Whole).unwrap(), state);
     }
     for window in old {
-        let one_by_one = (0..=u8::MAX)
-            .map(Shard)
-            .filter_map(|shard| window.snapshot(shard).unwrap().map(|state| (shard, state)));
-        assert!(window.snapshots().unwrap().into_iter().eq(one_by_one), "all shards in one pass");
+        let one_by_one = (0..=u8::MAX).map(Shard).filter_map(|shard| {
+            let state = window.snapshot(shard, Extent::Whole).unwrap()?;
+            Some((shard, state))
+        });
+        let in_one_pass = window.snapshots(Extent::Whole).map(Result::unwrap);
+        assert!(in_one_pass.eq(one_by_one), "all shards in one pass");
     }
     let pending = |windows: &[Window<f32>]| windows.iter().map(Window::pending_rows).sum::<u64>();
     assert_eq!(pending(&new), pending(old));
@@ -166,6 +183,7 @@ fn run(stream: &Stream, spec: WindowSpec, cut: &Cut) -> (Vec<Out>, Vec<Duplicate
     let mut windows = workers(spec, cut.workers);
     let (mut out, mut duplicates) = (Vec::new(), Vec::new());
     let (mut from, mut epoch) = (0, 0);
+    let mut saved = Vec::new();
     while from < stream.rows.len() {
         let size =
             if cut.epochs.is_empty() { usize::MAX } else { cut.epochs[epoch % cut.epochs.len()] };
@@ -176,8 +194,11 @@ fn run(stream: &Stream, spec: WindowSpec, cut: &Cut) -> (Vec<Out>, Vec<Duplicate
             advance(window, stream.rows[to - 1].1, &mut out, &mut duplicates);
         }
         (from, epoch) = (to, epoch + 1);
-        if let Some((_, count)) = cut.restart.filter(|(after, _)| *after == epoch) {
-            windows = restart(spec, &windows, count);
+        if let Some((after, count)) = cut.restart.filter(|(after, _)| epoch <= *after) {
+            saved.push(save(&mut windows, saved.is_empty()));
+            if epoch == after {
+                windows = restart(spec, &windows, &saved, count);
+            }
         }
     }
     for window in &mut windows {
@@ -443,7 +464,7 @@ fn a_snapshot_of_other_windows_is_refused() {
     let row = Row { partition: 0, offset: 0, entity: "a".to_owned(), ts: 1, values: [0.0; 3] };
     window.push(Partition(0), &batch(&[&row]), None).unwrap();
     let shard = Shard::of("a");
-    let state = window.snapshot(shard).unwrap().unwrap();
+    let state = window.snapshot(shard, Extent::Whole).unwrap().unwrap();
     let mut other = workers(WindowSpec::Count { length: 3, hop: 1 }, 1).remove(0);
     let error = other.restore(shard, &state).unwrap_err();
     assert!(error.to_string().starts_with("snapshot of window: written as"), "{error}");

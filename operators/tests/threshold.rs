@@ -16,13 +16,12 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Float32Type, Schema};
-use cloudops_operators::key::{SHARDS, Shard};
 use cloudops_operators::schema::result::{
     ALERT_EVENT, ALERT_ID, ANOMALY, ANOMALY_STATIC, SCORE, THRESHOLD_ADAPTIVE, WINDOW_END,
 };
 use cloudops_operators::schema::{ENTITY_ID, texts};
 use cloudops_operators::score::{ModelId, ModelInfo};
-use cloudops_operators::snapshot::Snapshot;
+use cloudops_operators::snapshot::{Extent, chunks, restore};
 use cloudops_operators::threshold::{Policy, Threshold, ThresholdConfig};
 use proptest::prelude::*;
 
@@ -179,16 +178,17 @@ proptest! {
         cuts.extend([0, rows.len()]);
         cuts.sort_unstable();
         let mut threshold = Threshold::new("s", config.clone()).unwrap();
-        let mut parts = Vec::new();
+        let (mut parts, mut snapshots) = (Vec::new(), Vec::new());
         for cut in cuts.windows(2) {
             parts.push(threshold.apply(&scores(&rows[cut[0]..cut[1]]), &model).unwrap());
+            let all = |threshold: &Threshold, extent| -> Vec<RecordBatch> {
+                chunks(threshold, extent).collect::<Result<_, _>>().unwrap()
+            };
+            let extent = if snapshots.is_empty() { Extent::Whole } else { Extent::Changed };
+            snapshots.push(all(&threshold, extent));
             let mut next = Threshold::new("s", config.clone()).unwrap();
-            for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
-                if let Some(state) = threshold.snapshot(shard).unwrap() {
-                    next.restore(shard, &state).unwrap();
-                    prop_assert_eq!(next.snapshot(shard).unwrap().unwrap(), state);
-                }
-            }
+            restore(&mut next, &snapshots, |_| true).unwrap();
+            prop_assert_eq!(all(&next, Extent::Whole), all(&threshold, Extent::Whole));
             threshold = next;
         }
         prop_assert_eq!(concat_batches(&whole.schema(), &parts).unwrap(), whole);

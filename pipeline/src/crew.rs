@@ -17,8 +17,9 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::{AllocatorBuilder, Hooks};
 use timely::execute::execute_from;
 use timely::{CommunicationConfig, WorkerConfig};
+use tokio::runtime::Handle;
 
-use crate::checkpoint::{self, States};
+use crate::checkpoint;
 use crate::cluster::Cluster;
 use crate::cluster::connect::connect;
 use crate::cluster::control::Post;
@@ -95,11 +96,40 @@ impl Crew {
         self.commands.len()
     }
 
-    /// Has every worker build its share of the graph.
-    pub(crate) fn build(&self, blueprint: &Blueprint) {
-        for worker in 0..self.workers() {
-            self.command(worker, Command::Build(Box::new(blueprint.clone())));
+    /// Has every worker build its share of the graph and take up its shards of a checkpoint; gives the
+    /// CPU time that reading one has taken.
+    ///
+    /// # Errors
+    /// Names the file of state that is missing, or is not the one that was written, or that this build
+    /// does not know.
+    pub(crate) fn build(
+        &self,
+        blueprint: &Blueprint,
+        checkpoint: Option<&Checkpoint>,
+        store: &Store,
+        runtime: &Handle,
+    ) -> Result<Duration> {
+        let streams: Vec<&str> =
+            blueprint.job.streams.iter().map(|stream| stream.name.as_str()).collect();
+        let (mut supplies, reader) = match checkpoint {
+            Some(checkpoint) => {
+                let (supplies, reader) =
+                    checkpoint::supply(runtime, store, checkpoint, &streams, self.workers())?;
+                (supplies, Some(reader))
+            }
+            None => (Vec::new(), None),
+        };
+        let (built, answers) = unbounded();
+        for worker in (0..self.workers()).rev() {
+            let blueprint = Box::new(blueprint.clone());
+            self.command(worker, Command::Build(blueprint, supplies.pop(), built.clone()));
         }
+        drop(built);
+        for _ in 0..self.workers() {
+            answers.recv().context("a worker has stopped")??;
+        }
+        let read = reader.map(|reader| reader.join().ok().context("restoring state panicked"));
+        Ok(read.transpose()?.unwrap_or_default())
     }
 
     /// Tells a worker; one that has failed says why in its report.
@@ -151,23 +181,13 @@ fn same(job: &Job) -> Same {
     Same { build: BUILD.to_owned(), config_hash: job.hash.clone(), workers: job.workers }
 }
 
-/// What workers are built from: the job, and the state to begin with.
-///
-/// # Errors
-/// Names the file of state that is missing, or is not the one that was written.
-pub(crate) async fn blueprint(
+/// What workers are built from.
+pub(crate) fn blueprint(
     job: &Arc<Job>,
     registry: &Registry,
-    store: &Store,
-    checkpoint: Option<&Checkpoint>,
     timelines: Vec<Vec<(i64, ModelId)>>,
     whereabouts: Vec<Whereabouts>,
-) -> Result<Blueprint> {
-    let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
-    let restored = match checkpoint {
-        Some(checkpoint) => checkpoint::load(store, checkpoint, &names).await?,
-        None => names.iter().map(|_| States::new()).collect(),
-    };
+) -> Blueprint {
     let timelines = timelines.into_iter().map(|entries| {
         let mut timeline = Timeline::default();
         for (from, model) in entries {
@@ -178,11 +198,10 @@ pub(crate) async fn blueprint(
     let scorers = job.streams.iter().map(|stream| {
         scorer_factory(registry, ScorerOptions { hop: stream.hop(), ..ScorerOptions::default() })
     });
-    Ok(Blueprint {
+    Blueprint {
         scorers: scorers.collect(),
         timelines: timelines.collect(),
-        restored: Arc::new(restored),
         whereabouts,
         job: Arc::clone(job),
-    })
+    }
 }

@@ -16,6 +16,7 @@ use cloudops_datasets::StreamKind;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
+use cloudops_operators::snapshot::Extent;
 use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::watermark::Watermark;
 use timely::container::CapacityContainerBuilder;
@@ -23,7 +24,7 @@ use timely::dataflow::operators::{Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 use timely::worker::Worker;
 
-use crate::checkpoint::EncodedState;
+use crate::checkpoint::{EncodedState, Restorers, Supply};
 use crate::path::Path;
 use crate::sink::Staging;
 use crate::worker::{Blueprint, Completed, StreamInput};
@@ -66,14 +67,26 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
     Inputs { rows: rows_in, late: late_in, rejects: rejects_in, clock: clock_in, path }
 }
 
-/// Builds one worker's share of the graph.
-pub fn build(worker: &mut Worker, blueprint: &Blueprint) -> anyhow::Result<Graph> {
+/// Builds one worker's share of the graph, in the state that is supplied.
+///
+/// # Errors
+/// When settings do not fit, or the state is not of this build.
+pub fn build(
+    worker: &mut Worker,
+    blueprint: &Blueprint,
+    state: Option<&Supply>,
+) -> anyhow::Result<Graph> {
     let supervisor = Supervisor::watched(blueprint.whereabouts[worker.index()].clone());
     let staging = Staging::default();
     let mut paths = Vec::new();
     for stream in 0..blueprint.job.streams.len() {
         let place = (worker.index(), worker.peers());
         paths.push(Path::new(blueprint, stream, place, &staging, &supervisor)?);
+    }
+    let mut restorers = Restorers::default();
+    for piece in state.into_iter().flatten() {
+        let piece = piece.map_err(anyhow::Error::msg)?;
+        paths[piece.stream].restore(&piece, &mut restorers)?;
     }
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
@@ -141,14 +154,14 @@ impl Graph {
 }
 
 impl Graph {
-    /// The state of this worker's operators; between two epochs.
+    /// The state of this worker's operators, or what of it has changed; between two epochs.
     ///
     /// # Errors
     /// When Arrow refuses to write it, which is a bug.
-    pub fn states(&self) -> anyhow::Result<Vec<EncodedState>> {
+    pub fn states(&self, extent: Extent) -> anyhow::Result<Vec<EncodedState>> {
         let mut states = Vec::new();
         for inputs in &self.inputs {
-            states.extend(inputs.path.states()?);
+            states.extend(inputs.path.states(extent)?);
         }
         Ok(states)
     }

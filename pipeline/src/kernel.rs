@@ -7,7 +7,7 @@ use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
 use cloudops_operators::key::Shard;
-use cloudops_operators::snapshot::Snapshot;
+use cloudops_operators::snapshot::{Changes, Extent, Snapshot};
 use cloudops_operators::window::EitherWindow;
 
 use crate::job::StreamJob;
@@ -72,10 +72,27 @@ impl Snapshot for FeatureKernel {
         }
     }
 
-    fn snapshot(&self, shard: Shard) -> cloudops_operators::Result<Option<RecordBatch>> {
+    fn snapshot(
+        &self,
+        shard: Shard,
+        extent: Extent,
+    ) -> cloudops_operators::Result<Option<RecordBatch>> {
         match self {
-            Self::Audit(features) => features.snapshot(shard),
+            Self::Audit(features) => features.snapshot(shard, extent),
             Self::Sensor(_) | Self::Cost => Ok(None),
+        }
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        match self {
+            Self::Audit(features) => features.changes(),
+            Self::Sensor(_) | Self::Cost => Some(Changes::default()),
+        }
+    }
+
+    fn saved(&mut self) {
+        if let Self::Audit(features) = self {
+            features.saved();
         }
     }
 

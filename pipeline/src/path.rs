@@ -15,18 +15,19 @@ use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
+use cloudops_operators::key::Shard;
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
 };
 use cloudops_operators::schema::{column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
-use cloudops_operators::snapshot::Snapshot;
+use cloudops_operators::snapshot::{Extent, Snapshot};
 use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
 use timely::dataflow::channels::pact::Pipeline;
 
-use crate::checkpoint::{self, EncodedState};
+use crate::checkpoint::{self, EncodedState, Piece, Restorers};
 use crate::config::DriftSettings;
 use crate::drift::Drift;
 use crate::job::StreamJob;
@@ -49,6 +50,8 @@ pub(crate) type Tally = Shared<BTreeMap<u64, StreamProgress>>;
 /// One stream's operators on one worker.
 #[derive(Debug)]
 pub struct Path {
+    /// Which of so many workers this is.
+    place: (usize, usize),
     /// The stream.
     pub stream: Arc<StreamJob>,
     score: Shared<Score>,
@@ -100,15 +103,14 @@ impl Kernels {
 }
 
 impl Path {
-    /// The path of a blueprint's stream, by index, on one of so many workers, in the state to begin
-    /// with.
+    /// The path of a blueprint's stream, by index, on one of so many workers.
     ///
     /// # Errors
-    /// When the settings do not fit, or the state is not of this build.
+    /// When the settings do not fit.
     pub fn new(
         blueprint: &Blueprint,
         stream: usize,
-        (worker, workers): (usize, usize),
+        place: (usize, usize),
         staging: &Staging,
         supervisor: &Supervisor,
     ) -> Result<Self> {
@@ -116,17 +118,10 @@ impl Path {
         let timeline = blueprint.timelines[stream].clone();
         let scorers = Arc::clone(&blueprint.scorers[stream]);
         let job = &blueprint.job;
-        let restored = &blueprint.restored[stream];
         let stream = Arc::clone(&job.streams[stream]);
         let kernels = Kernels::new(&stream)?;
-        if !restored.is_empty() {
-            supervisor.count("restore", || {
-                checkpoint::restore(&stream.name, &kernels.stateful(), restored, |shard| {
-                    shard.worker(workers) == worker
-                })
-            })?;
-        }
         Ok(Self {
+            place,
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
             tally: Tally::default(),
             sinks: Sinks::new(&stream, job.compression, staging, &supervisor),
@@ -147,13 +142,27 @@ impl Path {
         StreamProgress { busy: self.supervisor.take_busy(), ..progress }
     }
 
-    /// The state of the stream's operators on this worker; between two epochs.
+    /// Takes up what this worker owns of a piece of the state to begin with.
+    ///
+    /// # Errors
+    /// When the state is not of this build.
+    pub fn restore(&self, piece: &Piece, restorers: &mut Restorers) -> Result<()> {
+        let (worker, workers) = self.place;
+        self.supervisor.count("restore", || {
+            let owned = |shard: Shard| shard.worker(workers) == worker;
+            restorers.take_up(&self.stream.name, &self.kernels.stateful(), piece, owned)
+        })
+    }
+
+    /// The state of the stream's operators on this worker, or what of it has changed since this was
+    /// last asked; between two epochs.
     ///
     /// # Errors
     /// When Arrow refuses to write it, which is a bug.
-    pub fn states(&self) -> Result<Vec<EncodedState>> {
-        self.supervisor
-            .count("checkpoint", || checkpoint::encode(&self.stream.name, &self.kernels.stateful()))
+    pub fn states(&self, extent: Extent) -> Result<Vec<EncodedState>> {
+        self.supervisor.count("checkpoint", || {
+            checkpoint::encode(&self.stream.name, &self.kernels.stateful(), extent)
+        })
     }
 
     /// Each row to the worker that owns its entity.

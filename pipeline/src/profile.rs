@@ -81,9 +81,9 @@ impl Meter {
         }
     }
 
-    /// Adds what reading a checkpoint has cost since `begin`.
-    pub(crate) fn restored(&mut self, begin: ThreadTime) {
-        self.restore += begin.elapsed();
+    /// Adds what reading a checkpoint has cost.
+    pub(crate) fn restored(&mut self, spent: Duration) {
+        self.restore += spent;
     }
 
     /// Adds what cutting and judging records has cost since `begin`.

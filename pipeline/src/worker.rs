@@ -9,13 +9,14 @@ use cloudops_operators::batch::Batch;
 use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::score::{ModelId, ScorerFactory, Timeline};
+use cloudops_operators::snapshot::Extent;
 use cloudops_operators::supervise::{Busy, Cause, Whereabouts};
 use cloudops_operators::watermark::Watermark;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 
-use crate::checkpoint::{EncodedState, States};
+use crate::checkpoint::{EncodedState, Supply};
 use crate::cluster::control::Post;
 use crate::cluster::message::Mail;
 use crate::dataflow;
@@ -25,10 +26,11 @@ use crate::sink::Encoded;
 /// What the coordinator tells a worker, in order.
 #[derive(Debug)]
 pub enum Command {
-    /// Build the graph; the first command, once.
-    Build(Box<Blueprint>),
-    /// Take in an epoch; where it is a checkpoint, take in no other before its state is written down.
-    Epoch(Epoch, Vec<StreamInput>, bool),
+    /// Build the graph, in the state that is supplied, and say when it is done; the first command, once.
+    Build(Box<Blueprint>, Option<Supply>, Sender<anyhow::Result<()>>),
+    /// Take in an epoch; where it is a checkpoint, of so much, take in no other before its state is
+    /// written down.
+    Epoch(Epoch, Vec<StreamInput>, Option<Extent>),
     /// A model is in force from an event time on; no window ending there has been closed.
     Promote {
         /// The stream's index.
@@ -105,8 +107,6 @@ pub struct Blueprint {
     pub scorers: Vec<ScorerFactory>,
     /// Per stream, the models in force at the start.
     pub timelines: Vec<Timeline>,
-    /// Per stream, the state to begin with, by operator; empty where it begins at the beginning.
-    pub restored: Arc<Vec<States>>,
     /// Per worker, where it says where it is.
     pub whereabouts: Vec<Whereabouts>,
 }
@@ -151,18 +151,21 @@ fn work(
         }
         while checkpoint.is_none() {
             match (commands.try_recv(), &mut graph) {
-                (Ok(Command::Build(blueprint)), _) => match dataflow::build(worker, &blueprint) {
-                    Ok(built) => graph = Some(built),
-                    Err(error) => {
-                        // The coordinator stops the job; if it is gone, there is nobody to tell.
-                        drop(reports.send(Report::Failed("build".to_owned(), error.into())));
-                        return;
+                (Ok(Command::Build(blueprint, state, built)), _) => {
+                    let result = dataflow::build(worker, &blueprint, state.as_ref());
+                    // The coordinator stops the job; if it is gone, there is nobody to tell.
+                    match result {
+                        Ok(done) => {
+                            graph = Some(done);
+                            drop(built.send(Ok(())));
+                        }
+                        Err(error) => return drop(built.send(Err(error))),
                     }
-                },
-                (Ok(Command::Epoch(epoch, inputs, is_checkpoint)), Some(graph)) => {
+                }
+                (Ok(Command::Epoch(epoch, inputs, extent)), Some(graph)) => {
                     graph.give(epoch, inputs);
                     open.push_back(epoch);
-                    checkpoint = is_checkpoint.then_some(epoch);
+                    checkpoint = extent.map(|extent| (epoch, extent));
                 }
                 (Ok(Command::Promote { stream, effective_from_us, model }), Some(graph)) => {
                     graph.promote(stream, effective_from_us, &model);
@@ -192,9 +195,8 @@ fn work(
             }
             open.pop_front();
             let mut completed = graph.completed(epoch);
-            if checkpoint == Some(epoch) {
-                checkpoint = None;
-                match graph.states() {
+            if let Some((_, extent)) = checkpoint.take_if(|(of, _)| *of == epoch) {
+                match graph.states(extent) {
                     Ok(states) => completed.states = states,
                     Err(error) => {
                         drop(reports.send(Report::Failed("checkpoint".to_owned(), error.into())));

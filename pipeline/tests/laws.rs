@@ -74,7 +74,23 @@ fn an_interrupted_backfill_goes_on_to_the_same_rows() {
 
 #[test]
 fn a_restart_takes_up_the_last_checkpoint_whatever_the_workers() {
-    let place = Place::simulated(10);
+    restarts_take_up_the_last_checkpoint(&Place::simulated(10));
+}
+
+#[test]
+fn a_restart_takes_up_what_changed_upon_what_did_not() {
+    let place = Place::crowded(14);
+    restarts_take_up_the_last_checkpoint(&place);
+    let log = place.path("results-broken/log");
+    let continued = count(&log, "\"continued\":[{");
+    assert!(continued > 10, "{continued} checkpoints hold changes alone");
+    for operator in ["window", "threshold", "audit_features", "daily"] {
+        let named = count(&log, &format!("\"operator\":\"{operator}\"}}"));
+        assert!(named > 0, "no checkpoint continues {operator}");
+    }
+}
+
+fn restarts_take_up_the_last_checkpoint(place: &Place) {
     place.run(&place.configure("whole", 40, 2));
     let config = place.configure_checkpointing("broken", 40);
     cloudops(&["train", "--config", text(&config)]);

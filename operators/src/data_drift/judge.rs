@@ -19,7 +19,7 @@ use crate::schema::result::{
 };
 use crate::schema::{timestamp, vector, vector_array};
 use crate::score::ModelId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Extent, Snapshot};
 use crate::{Error, Result};
 
 /// What a judged period means for its model.
@@ -276,7 +276,7 @@ impl Snapshot for DriftJudge {
     }
 
     /// All of the state under shard 0.
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+    fn snapshot(&self, shard: Shard, _: Extent) -> Result<Option<RecordBatch>> {
         if shard != HOME {
             return Ok(None);
         }

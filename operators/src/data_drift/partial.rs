@@ -16,7 +16,7 @@ use crate::schema::result::{
 };
 use crate::schema::{ENTITY_ID, column, mismatch, texts, times, vectors};
 use crate::score::{ModelId, ModelInfo};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Extent, Snapshot};
 use crate::watermark::Watermark;
 use crate::{Error, Result};
 
@@ -225,7 +225,7 @@ impl Snapshot for DriftPartial {
     }
 
     /// All of the state under the least shard seen; see the field.
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+    fn snapshot(&self, shard: Shard, _: Extent) -> Result<Option<RecordBatch>> {
         if self.home != Some(shard) {
             return Ok(None);
         }

@@ -27,7 +27,7 @@ use crate::schema::audit::{
 };
 use crate::schema::result::{FEATURES, WINDOW, WINDOW_END};
 use crate::schema::{ENTITY_ID, TS, column, mismatch, texts, times, vector, vector_array};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::window::{Extract, selected};
 use crate::{Error, Result};
 
@@ -308,8 +308,14 @@ const KINDS: usize = 3;
 /// Values seen, each with the end of the last window that showed it (µs).
 type Seen = BTreeMap<u64, i64>;
 
-/// What a principal has shown before, by kind.
-type Principal = [Seen; KINDS];
+/// What is remembered of a principal.
+#[derive(Debug, Clone, Default)]
+struct Principal {
+    /// What it has shown before, by kind.
+    seen: [Seen; KINDS],
+    /// Whether that has changed since the last checkpoint.
+    changed: bool,
+}
 
 /// The operator: appends `features` to windows of [`Events`].
 #[derive(Debug, Clone)]
@@ -406,7 +412,8 @@ fn events(windows: &RecordBatch) -> Result<(&[u64], Vec<usize>)> {
 /// Counts what is new to the principal, and remembers it.
 fn remember(principal: &mut Principal, events: &[u64], end: i64) -> [usize; KINDS] {
     let mut news = [0; KINDS];
-    for (kind, seen) in principal.iter_mut().enumerate() {
+    principal.changed = true;
+    for (kind, seen) in principal.seen.iter_mut().enumerate() {
         for event in events.chunks_exact(LANES) {
             if seen.insert(event[1 + kind], end).is_none() {
                 news[kind] += 1;
@@ -468,15 +475,18 @@ impl Snapshot for AuditFeatures {
         "audit_features"
     }
 
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
-        let mut principals: Vec<_> = self.shards[usize::from(shard.0)].iter().collect();
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
+        let whole = extent == Extent::Whole;
+        let principals = self.shards[usize::from(shard.0)].iter();
+        let mut principals: Vec<_> =
+            principals.filter(|(_, principal)| whole || principal.changed).collect();
         if principals.is_empty() {
             return Ok(None);
         }
         principals.sort_unstable_by_key(|(name, _)| *name);
         let mut rows: Vec<(&str, u8, u64, i64)> = Vec::new();
-        for (name, kinds) in principals {
-            for (kind, seen) in kinds.iter().enumerate() {
+        for (name, principal) in principals {
+            for (kind, seen) in principal.seen.iter().enumerate() {
                 rows.extend(seen.iter().map(|(value, last)| (&**name, kind as u8, *value, *last)));
             }
         }
@@ -505,11 +515,23 @@ impl Snapshot for AuditFeatures {
         for row in 0..state.num_rows() {
             let principal = principals.entry_ref(names.value(row)).or_default();
             let seen = principal
+                .seen
                 .get_mut(usize::from(kinds.value(row)))
                 .ok_or_else(|| wrong("it remembers a kind that this build does not know"))?;
             seen.insert(values.value(row), lasts.value(row));
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let principals = self.shards.iter().flat_map(HashMap::values);
+        let changed = principals.filter(|principal| principal.changed).count();
+        Some(Changes { keys: self.shards.iter().map(HashMap::len).sum(), changed })
+    }
+
+    fn saved(&mut self) {
+        let principals = self.shards.iter_mut().flat_map(HashMap::values_mut);
+        principals.for_each(|principal| principal.changed = false);
     }
 }
 
@@ -530,6 +552,7 @@ mod tests {
     use super::*;
     use crate::epoch::Partition;
     use crate::schema::{audit, vectors};
+    use crate::snapshot::{chunks, restore};
     use crate::watermark::Watermark;
     use crate::window::{Window, WindowSpec};
 
@@ -711,12 +734,12 @@ mod tests {
         for value in 0..2 * REMEMBERED as u64 {
             remember(&mut principal, &[0, 1, 2, value], value as i64);
         }
-        assert_eq!(principal[2].len(), REMEMBERED);
+        assert_eq!(principal.seen[2].len(), REMEMBERED);
         assert_eq!(
-            principal[2].first_key_value(),
+            principal.seen[2].first_key_value(),
             Some((&(REMEMBERED as u64), &(REMEMBERED as i64)))
         );
-        assert_eq!(principal[0].len(), 1);
+        assert_eq!(principal.seen[0].len(), 1);
     }
 
     #[test]
@@ -724,22 +747,22 @@ mod tests {
         let whole = windows(&EVENTS);
         let whole = concat_batches(&whole[0].schema(), &whole).unwrap();
         let want = append(&mut AuditFeatures::new(), std::slice::from_ref(&whole));
-        for cut in 0..=whole.num_rows() {
-            let mut first = AuditFeatures::new();
-            let before = first.append(&whole.slice(0, cut)).unwrap();
+        let all = |features: &AuditFeatures, extent| -> Vec<RecordBatch> {
+            chunks(features, extent).collect::<Result<_>>().unwrap()
+        };
+        let mut first = AuditFeatures::new();
+        let (mut before, mut snapshots) = (Vec::new(), Vec::new());
+        for cut in 1..whole.num_rows() {
+            before.push(first.append(&whole.slice(cut - 1, 1)).unwrap());
+            let extent = if cut == 1 { Extent::Whole } else { Extent::Changed };
+            snapshots.push(all(&first, extent));
+            first.saved();
             let mut second = AuditFeatures::new();
-            for shard in (0..SHARDS).map(|shard| Shard(shard as u8)) {
-                if let Some(state) = first.snapshot(shard).unwrap() {
-                    second.restore(shard, &state).unwrap();
-                    assert_eq!(second.snapshot(shard).unwrap().unwrap(), state);
-                }
-            }
+            restore(&mut second, &snapshots, |_| true).unwrap();
+            assert_eq!(all(&second, Extent::Whole), all(&first, Extent::Whole));
             let after = second.append(&whole.slice(cut, whole.num_rows() - cut)).unwrap();
-            assert_eq!(
-                concat_batches(&want.schema(), &[before, after]).unwrap(),
-                want,
-                "cut at {cut}"
-            );
+            let found = before.iter().chain([&after]);
+            assert_eq!(concat_batches(&want.schema(), found).unwrap(), want, "cut at {cut}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::epoch::Partition;
 use crate::feature::audit::Events;
 use crate::key::Shard;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::watermark::Watermark;
 
 /// A window operator over rows of channels, or over events.
@@ -98,17 +98,31 @@ impl Snapshot for EitherWindow {
         }
     }
 
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
         match self {
-            Self::Sensor(window) => window.snapshot(shard),
-            Self::Audit(window) => window.snapshot(shard),
+            Self::Sensor(window) => window.snapshot(shard, extent),
+            Self::Audit(window) => window.snapshot(shard, extent),
         }
     }
 
-    fn snapshots(&self) -> Result<Vec<(Shard, RecordBatch)>> {
+    fn snapshots(&self, extent: Extent) -> Shards<'_> {
         match self {
-            Self::Sensor(window) => window.snapshots(),
-            Self::Audit(window) => window.snapshots(),
+            Self::Sensor(window) => window.snapshots(extent),
+            Self::Audit(window) => window.snapshots(extent),
+        }
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        match self {
+            Self::Sensor(window) => window.changes(),
+            Self::Audit(window) => window.changes(),
+        }
+    }
+
+    fn saved(&mut self) {
+        match self {
+            Self::Sensor(window) => window.saved(),
+            Self::Audit(window) => window.saved(),
         }
     }
 

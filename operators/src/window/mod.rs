@@ -80,6 +80,8 @@ struct Entity<L> {
     mark: i64,
     /// The slot whose row followed this entity's last one: devices often report in turn.
     follower: u32,
+    /// Whether anything of it has changed since the last checkpoint.
+    changed: bool,
 }
 
 /// Nothing is due before the input ends.
@@ -146,7 +148,9 @@ impl<L: Lane> Window<L> {
             let slot = self.slot_after(last, entities.value(row));
             last = slot;
             let key = Key { ts, partition: partition.0, offset: offset.value(row), id };
-            self.entities[slot as usize].rows.push(key, lanes);
+            let entity = &mut self.entities[slot as usize];
+            entity.rows.push(key, lanes);
+            entity.changed = true;
             let due = &mut self.due[slot as usize];
             *due = ts.min(*due);
         }
@@ -201,7 +205,8 @@ impl<L: Lane> Window<L> {
         slot: usize,
         emit: &mut impl FnMut(RecordBatch) -> Result<()>,
     ) -> Result<()> {
-        let Entity { name, rows, mark, .. } = &mut self.entities[slot];
+        let Entity { name, rows, mark, changed, .. } = &mut self.entities[slot];
+        *changed = true;
         let limit = (self.watermark != Watermark::MAX).then_some(self.watermark.0);
         rows.settle(limit, &mut self.scratch, |key| {
             self.duplicates.push(Duplicate {
@@ -272,6 +277,7 @@ impl<L: Lane> Window<L> {
             rows: Rows::new(self.extract.width()),
             mark: first_mark(&self.spec),
             follower: slot,
+            changed: false,
         });
         self.due.push(NEVER);
         self.slots.insert_unique(hash, slot, |&slot| self.entities[slot as usize].hash);

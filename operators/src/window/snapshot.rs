@@ -1,7 +1,6 @@
 //! The window operator's state as a batch: one row an entity.
 //!
-//! Columns: `entity_id`; `watermark` (µs, the same in all rows); `mark`;
-//! `settled`, how many of the rows are final; and as lists over the rows kept,
+//! Columns: `entity_id`; `mark`; `settled`, how many of the rows are final; and as lists over the rows kept,
 //! in order, `ts`, `partition`, `offset`, `id`, `lanes`. What the batch holds
 //! is only readable together with the specification, which its metadata names.
 
@@ -19,8 +18,7 @@ use super::rows::Key;
 use super::{Entity, Lane, NEVER, Window};
 use crate::key::{SHARDS, Shard};
 use crate::schema::{ENTITY_ID, column, mismatch, texts};
-use crate::snapshot::Snapshot;
-use crate::watermark::Watermark;
+use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::{Error, Result};
 
 const OPERATOR: &str = "window";
@@ -29,11 +27,16 @@ const FORMAT: &str = "format";
 impl<L: Lane> Window<L> {
     /// What a snapshot must have been taken with to be taken up here.
     fn format(&self) -> String {
-        format!("1 {:?} {:?} x {}", self.spec, L::Arrow::DATA_TYPE, self.extract.width())
+        format!("2 {:?} {:?} x {}", self.spec, L::Arrow::DATA_TYPE, self.extract.width())
     }
 }
 
 impl<L: Lane> Window<L> {
+    fn entities_of(&self, extent: Extent) -> impl Iterator<Item = &Entity<L>> {
+        let whole = extent == Extent::Whole;
+        self.entities.iter().filter(move |entity| whole || entity.changed)
+    }
+
     /// The state of some entities, by name.
     fn state_of(&self, mut entities: Vec<&Entity<L>>) -> Result<RecordBatch> {
         entities.sort_unstable_by_key(|entity| &entity.name);
@@ -53,7 +56,6 @@ impl<L: Lane> Window<L> {
         let marks = entities.iter().map(|entity| entity.mark);
         let columns: Vec<(&str, ArrayRef)> = vec![
             (ENTITY_ID, Arc::new(StringArray::from_iter_values(names))),
-            ("watermark", Arc::new(Int64Array::from_value(self.watermark.0, entities.len()))),
             ("mark", Arc::new(Int64Array::from_iter_values(marks))),
             ("settled", Arc::new(UInt64Array::from(settled))),
             ("ts", list::<Int64Type>(&counts, 1, keys.iter().map(|key| key.ts).collect())?),
@@ -84,19 +86,28 @@ impl<L: Lane> Snapshot for Window<L> {
         OPERATOR
     }
 
-    fn snapshot(&self, shard: Shard) -> Result<Option<RecordBatch>> {
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
         let of_shard = |entity: &&Entity<L>| Shard::of_hash(entity.hash) == shard;
-        let entities: Vec<_> = self.entities.iter().filter(of_shard).collect();
+        let entities: Vec<_> = self.entities_of(extent).filter(of_shard).collect();
         if entities.is_empty() { Ok(None) } else { self.state_of(entities).map(Some) }
     }
 
-    fn snapshots(&self) -> Result<Vec<(Shard, RecordBatch)>> {
+    fn snapshots(&self, extent: Extent) -> Shards<'_> {
         let mut shards: Vec<Vec<&Entity<L>>> = vec![Vec::new(); SHARDS];
-        for entity in &self.entities {
+        for entity in self.entities_of(extent) {
             shards[usize::from(Shard::of_hash(entity.hash).0)].push(entity);
         }
         let held = (0..=u8::MAX).zip(shards).filter(|(_, entities)| !entities.is_empty());
-        held.map(|(shard, entities)| Ok((Shard(shard), self.state_of(entities)?))).collect()
+        Box::new(held.map(|(shard, entities)| Ok((Shard(shard), self.state_of(entities)?))))
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let changed = self.entities_of(Extent::Changed).count();
+        Some(Changes { keys: self.entities.len(), changed })
+    }
+
+    fn saved(&mut self) {
+        self.entities.iter_mut().for_each(|entity| entity.changed = false);
     }
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
@@ -106,7 +117,6 @@ impl<L: Lane> Snapshot for Window<L> {
             return refuse(format!("written as {found}, wanted {}", self.format()));
         }
         let names = texts(state, ENTITY_ID)?;
-        let watermarks = primitive::<Int64Type>(state, "watermark")?;
         let marks = primitive::<Int64Type>(state, "mark")?;
         let settled = primitive::<UInt64Type>(state, "settled")?;
         let (ts, bounds) = lists::<Int64Type>(state, "ts")?;
@@ -122,7 +132,6 @@ impl<L: Lane> Snapshot for Window<L> {
             if Shard::of(names.value(row)) != shard {
                 return refuse(format!("{} does not belong to {shard:?}", names.value(row)));
             }
-            self.watermark = self.watermark.max(Watermark(watermarks[row]));
             let slot = self.slot(names.value(row)) as usize;
             let entity = &mut self.entities[slot];
             entity.mark = marks[row];

@@ -101,14 +101,14 @@ impl Agent<'_> {
     fn take(&mut self, order: Order) -> Result<()> {
         match order {
             Order::Begin(begin) => self.begin(*begin),
-            Order::Epoch { epoch, watermarks_us, is_checkpoint, stage } => {
+            Order::Epoch { epoch, watermarks_us, checkpoint, stage } => {
                 self.staged.insert(epoch, (stage, self.job.workers));
                 for worker in 0..self.job.workers {
                     let inputs = watermarks_us.iter().map(|watermark| StreamInput {
                         watermark: watermark.map(Watermark),
                         ..StreamInput::default()
                     });
-                    let command = Command::Epoch(epoch, inputs.collect(), is_checkpoint);
+                    let command = Command::Epoch(epoch, inputs.collect(), checkpoint);
                     self.crew.command(worker, command);
                 }
                 Ok(())
@@ -126,17 +126,11 @@ impl Agent<'_> {
     }
 
     fn begin(&self, begin: Begin) -> Result<()> {
-        let blueprint = self.runtime.block_on(crew::blueprint(
-            &self.job,
-            &self.registry,
-            &self.store,
-            begin.checkpoint.as_ref(),
-            begin.timelines,
-            (0..self.job.workers * self.cluster.processes())
-                .map(|_| Whereabouts::default())
-                .collect(),
-        ))?;
-        self.crew.build(&blueprint);
+        let workers = self.job.workers * self.cluster.processes();
+        let places = (0..workers).map(|_| Whereabouts::default()).collect();
+        let blueprint = crew::blueprint(&self.job, &self.registry, begin.timelines, places);
+        let state = begin.checkpoint.as_ref();
+        self.crew.build(&blueprint, state, &self.store, self.runtime.handle())?;
         Ok(())
     }
 

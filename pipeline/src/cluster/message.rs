@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
+use cloudops_operators::snapshot::Extent;
 use cloudops_sql::catalog::record::Checkpoint;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ pub(crate) enum Order {
         epoch: Epoch,
         /// Per stream, the watermark that it applies, µs since 1970.
         watermarks_us: Vec<Option<i64>>,
-        /// Whether its commit holds the state after it.
-        is_checkpoint: bool,
+        /// Where its commit holds the state after it: all of it, or what has changed.
+        checkpoint: Option<Extent>,
         /// Whether its files are staged; an epoch committed before is only passed through.
         stage: bool,
     },

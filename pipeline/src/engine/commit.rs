@@ -1,13 +1,14 @@
 //! The end of an epoch: check the accounts, stage the files, make it true.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, ensure};
 use cloudops_operators::data_drift::DriftVerdict;
-use cloudops_sql::catalog::record::{
-    Checkpoint, Commit, Plan, Record, SourceCommit, StateRef, StreamState,
-};
+use cloudops_sql::catalog::record::{Checkpoint, Commit, Plan, Record, SourceCommit, StreamState};
 use cloudops_sql::catalog::store::Maker;
 
 use super::{Done, Engine, InFlight};
+use crate::checkpoint::{self, StagedState};
 use crate::monitor::phase::Phase;
 use crate::sink::alerts::AlertSink;
 use crate::sink::staged::stage;
@@ -113,19 +114,19 @@ impl Engine<'_> {
                 checkpoint,
                 committed_at_us: self.options.clock.now_us(),
             };
-            let replaced: Vec<String> = match &self.catalog.state().checkpoint {
-                Some(last) if commit.checkpoint.is_some() => {
-                    last.checkpoint.states.iter().map(|state| state.path.clone()).collect()
-                }
-                _ => Vec::new(),
-            };
+            let last = self.catalog.state().checkpoint.clone();
             self.monitor.enter(Phase::Append, Some(plan.epoch));
             self.runtime.block_on(self.catalog.append(Record::Commit(commit.clone())))?;
             self.monitor.enter(Phase::Collect, Some(plan.epoch));
+            let now = self.catalog.state().checkpoint.clone().filter(|at| at.epoch == plan.epoch);
+            let replaced = match (&last, &now) {
+                (Some(last), Some(now)) => replaced(&last.checkpoint, &now.checkpoint),
+                _ => Vec::new(),
+            };
             self.runtime.block_on(self.catalog.collect(&replaced))?;
             self.sinks.iter().try_for_each(AlertSink::tell)?;
             self.monitor.enter(Phase::Workers, None);
-            self.monitor.committed(&commit);
+            self.monitor.committed(&commit, now.as_deref().map(|at| &at.checkpoint));
             self.summary.epochs += 1;
             tracing::debug!(epoch = plan.epoch.0, "committed");
         }
@@ -150,11 +151,11 @@ impl Engine<'_> {
     }
 
     /// The state after an epoch, with what the coordinator knows of its streams.
-    fn checkpoint(&self, states: Vec<StateRef>, mut streams: Vec<StreamState>) -> Checkpoint {
+    fn checkpoint(&self, states: Vec<StagedState>, mut streams: Vec<StreamState>) -> Checkpoint {
         for (stream, account) in streams.iter_mut().zip(&self.accounts) {
             stream.admitted = account.admitted;
         }
-        Checkpoint { states, streams }
+        checkpoint::checkpoint(states, streams)
     }
 
     fn totals(&self, done: &[Done]) -> Vec<Totals> {
@@ -201,4 +202,11 @@ impl Engine<'_> {
         }
         commits
     }
+}
+
+/// The files of a checkpoint that the next one does not continue.
+fn replaced(last: &Checkpoint, now: &Checkpoint) -> Vec<String> {
+    let needed: HashSet<&str> = now.states.iter().map(|state| state.path.as_str()).collect();
+    let paths = last.states.iter().map(|state| &state.path);
+    paths.filter(|path| !needed.contains(path.as_str())).cloned().collect()
 }

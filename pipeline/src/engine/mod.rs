@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use cloudops_models::registry::Registry;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
+use cloudops_operators::snapshot::Extent;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Plan, Record, StreamState};
 use cpu_time::ThreadTime;
@@ -30,6 +31,7 @@ use crossbeam_channel::RecvTimeoutError;
 use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
+use crate::checkpoint;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::message::{Letter, Mail, Order};
@@ -242,7 +244,7 @@ impl Engine<'_> {
                     plan.sources.iter().filter(|part| part.source == *name).cloned().collect();
                 shares.push((i, gather.replay(&parts)?));
             }
-            self.give(plan, shares, false)?;
+            self.give(plan, shares, None)?;
         }
         Ok(())
     }
@@ -302,7 +304,9 @@ impl Engine<'_> {
         // After a drift verdict a model may be promoted, which only the epoch's replay brings about.
         let due = due && shares.iter().all(|(_, share)| !share.barrier);
         self.checkpointed = if due { (Instant::now(), 0) } else { (since, epochs + 1) };
-        self.give(plan, shares, due)
+        let last = self.catalog.state().checkpoint.as_deref().map(|at| &at.checkpoint);
+        let extent = due.then(|| checkpoint::due(last));
+        self.give(plan, shares, extent)
     }
 
     /// Plans what has been gathered, and has its commit hold the state: the next start begins there.
@@ -356,8 +360,13 @@ impl Engine<'_> {
         self.in_flight.iter().any(|epoch| !epoch.barriers.is_empty())
     }
 
-    /// Gives a planned epoch to the workers.
-    fn give(&mut self, plan: Plan, shares: Vec<(usize, Share)>, is_checkpoint: bool) -> Result<()> {
+    /// Gives a planned epoch to the workers, as a checkpoint of so much where it is one.
+    fn give(
+        &mut self,
+        plan: Plan,
+        shares: Vec<(usize, Share)>,
+        extent: Option<Extent>,
+    ) -> Result<()> {
         let epoch = plan.epoch;
         let workers = self.crew.workers();
         let none = || self.streams.iter().map(|_| worker::StreamInput::default()).collect();
@@ -400,14 +409,14 @@ impl Engine<'_> {
         self.tell(&Order::Epoch {
             epoch,
             watermarks_us: inputs[0].iter().map(|input| input.watermark.map(|w| w.0)).collect(),
-            is_checkpoint,
+            checkpoint: extent,
             stage: self.committed_before.is_none_or(|last| epoch > last),
         })?;
         for (worker, input) in inputs.into_iter().enumerate() {
-            self.crew.command(worker, Command::Epoch(epoch, input, is_checkpoint));
+            self.crew.command(worker, Command::Epoch(epoch, input, extent));
         }
         let completed = (0..self.workers()).map(|_| None).collect();
-        let checkpoint = is_checkpoint.then(|| self.streams.iter().map(Gather::state).collect());
+        let checkpoint = extent.map(|_| self.streams.iter().map(Gather::state).collect());
         let shares = counts;
         self.in_flight.push_back(InFlight { plan, shares, completed, barriers, checkpoint });
         Ok(())

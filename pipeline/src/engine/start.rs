@@ -11,7 +11,6 @@ use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::state::CheckpointAt;
 use cloudops_sql::catalog::store::{StoreOptions, open_store_with};
-use cpu_time::ThreadTime;
 use tokio::runtime::Runtime;
 
 use super::gather::Gather;
@@ -65,11 +64,8 @@ impl<'a> Engine<'a> {
         for stream in &job.streams {
             monitor.models(&stream.name, catalog.state().timeline(&stream.name));
         }
-        let begin = ThreadTime::now();
-        let places = monitor.whereabouts();
-        let blueprint = crew::blueprint(job, &registry, catalog.store(), state, timelines, places);
-        crew.build(&runtime.block_on(blueprint)?);
-        meter.restored(begin);
+        let blueprint = crew::blueprint(job, &registry, timelines, monitor.whereabouts());
+        meter.restored(crew.build(&blueprint, state, catalog.store(), runtime.handle())?);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
         let mut accounts = Vec::with_capacity(job.streams.len());

@@ -7,7 +7,7 @@ use cloudops_operators::epoch::Epoch;
 use cloudops_operators::score::{ModelId, Timeline};
 use cloudops_operators::supervise::At;
 use cloudops_sql::catalog::State;
-use cloudops_sql::catalog::record::{Commit, Plan};
+use cloudops_sql::catalog::record::{Checkpoint, Commit, Plan};
 
 use super::phase::Phase;
 use super::stall::{Seen, Stall};
@@ -214,7 +214,7 @@ impl Board {
         self.in_flight.remove(at)
     }
 
-    pub(super) fn committed(&mut self, commit: &Commit) {
+    pub(super) fn committed(&mut self, commit: &Commit, checkpoint: Option<&Checkpoint>) {
         self.committed = self.committed.max(Some(commit.epoch));
         for stream in &mut self.streams {
             let mut entries =
@@ -231,7 +231,7 @@ impl Board {
                 partition.watermark_us = Some(source.watermark_us);
             }
         }
-        if let Some(checkpoint) = &commit.checkpoint {
+        if let Some(checkpoint) = checkpoint {
             self.checkpoint = Some(CheckpointStatus {
                 epoch: commit.epoch,
                 at: rfc3339(commit.committed_at_us),

@@ -148,8 +148,8 @@ impl Monitor {
         self.closed(epoch);
     }
 
-    /// An epoch's commit has landed.
-    pub(crate) fn committed(&self, commit: &Commit) {
+    /// An epoch's commit has landed; where it is a checkpoint, with the state after it.
+    pub(crate) fn committed(&self, commit: &Commit, checkpoint: Option<&Checkpoint>) {
         let metrics = &self.0.metrics;
         if let Some(Open { read, .. }) = self.closed(commit.epoch) {
             let board = self.board();
@@ -177,12 +177,12 @@ impl Monitor {
             metrics.rows.get_or_create(&labels).inc_by(file.rows);
             metrics.bytes.get_or_create(&labels).inc_by(file.bytes);
         }
-        if let Some(checkpoint) = &commit.checkpoint {
+        if let Some(checkpoint) = checkpoint {
             metrics.checkpoint_at.set(seconds(commit.committed_at_us));
             self.show_state(commit.epoch, checkpoint);
         }
         let mut board = self.board();
-        board.committed(commit);
+        board.committed(commit, checkpoint);
         for stream in &board.streams {
             let labels = by("source", &stream.name);
             metrics.pending.get_or_create(&labels).set(level(stream.pending));

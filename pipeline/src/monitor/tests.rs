@@ -92,7 +92,11 @@ fn commit(epoch: u64) -> Commit {
             duplicates: 2,
             pending: 40,
         }],
-        checkpoint: Some(Checkpoint { states: vec![state], streams: Vec::new() }),
+        checkpoint: Some(Checkpoint {
+            states: vec![state],
+            continued: Vec::new(),
+            streams: Vec::new(),
+        }),
         committed_at_us: NEW_YEAR_US,
     }
 }
@@ -117,7 +121,8 @@ fn told() -> Monitor {
         monitor.enter(phase, Some(Epoch(0)));
     }
     monitor.enter(Phase::Append, Some(Epoch(0)));
-    monitor.committed(&commit(0));
+    let first = commit(0);
+    monitor.committed(&first, first.checkpoint.as_ref());
     monitor.given(&plan(1), Vec::new());
     monitor.replayed(Epoch(1));
     // A store that does not answer: a stall, and then none.

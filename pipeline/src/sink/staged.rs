@@ -3,11 +3,11 @@
 use anyhow::Result;
 use cloudops_operators::epoch::Epoch;
 use cloudops_sql::catalog::Store;
-use cloudops_sql::catalog::record::{DataFile, StateRef};
-use cloudops_sql::catalog::store::{Maker, data_path, state_path};
+use cloudops_sql::catalog::record::{DataFile, OperatorRef, StateRef};
+use cloudops_sql::catalog::store::{Maker, Stored, data_path, state_path};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::EncodedState;
+use crate::checkpoint::{EncodedState, StagedState};
 use crate::worker::{Completed, StreamProgress};
 
 /// One worker's part of a complete epoch, its files stored.
@@ -15,8 +15,8 @@ use crate::worker::{Completed, StreamProgress};
 pub struct Staged {
     /// Result files.
     pub files: Vec<DataFile>,
-    /// The state after the epoch, where it is a checkpoint.
-    pub states: Vec<StateRef>,
+    /// The state after the epoch, where it is a checkpoint, by operator.
+    pub states: Vec<StagedState>,
     /// Per stream, by index.
     pub streams: Vec<StreamProgress>,
 }
@@ -54,18 +54,17 @@ pub async fn stage(
             columns: file.statistics,
         });
     }
-    for EncodedState { stream, operator, rows, bytes } in completed.states {
-        let path = state_path(&stream, operator, epoch, maker);
-        told(&path);
-        let stored = store.put_file(&path, bytes).await?;
-        staged.states.push(StateRef {
-            stream,
-            operator: operator.to_owned(),
-            path,
-            bytes: stored.bytes,
-            sha256: stored.sha256,
-            rows,
-        });
+    for EncodedState { stream, operator, extent, files } in completed.states {
+        let of = OperatorRef { stream, operator: operator.to_owned() };
+        let mut state = StagedState { of, extent, files: Vec::new() };
+        for (n, (rows, bytes)) in files.into_iter().enumerate() {
+            let OperatorRef { stream, operator } = state.of.clone();
+            let path = state_path(&stream, &operator, epoch, maker, n as u32);
+            told(&path);
+            let Stored { bytes, sha256, .. } = store.put_file(&path, bytes).await?;
+            state.files.push(StateRef { stream, operator, path, bytes, sha256, rows });
+        }
+        staged.states.push(state);
     }
     Ok(staged)
 }

@@ -25,15 +25,25 @@ pub(crate) type Tables = BTreeMap<String, Vec<String>>;
 impl Place {
     /// Small simulated streams, with a file of troubles at the sensors' end.
     pub(crate) fn simulated(seed: u64) -> Self {
+        let sensor = "engines = 4\nhealthy = 1\nsteps = 240\nchannels = 3";
+        Self::simulated_as(seed, sensor, "accounts = 2", "principals = 3\nevents_per_day = 12")
+    }
+
+    /// The same with so many entities that an epoch brings news of few of them.
+    pub(crate) fn crowded(seed: u64) -> Self {
+        let sensor = "engines = 60\nhealthy = 20\nsteps = 40\nchannels = 3";
+        Self::simulated_as(seed, sensor, "accounts = 12", "principals = 30\nevents_per_day = 2")
+    }
+
+    fn simulated_as(seed: u64, sensor: &str, cost: &str, audit: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { dir };
-        std::fs::write(
-            place.path("simulation.toml"),
-            "seed = 0\n[sensor]\nengines = 4\nhealthy = 1\nsteps = 240\nchannels = 3\n\
-             [cost]\ndays = 20\naccounts = 2\nservices = 3\nregions = 1\n\
-             [audit]\ndays = 6\nprincipals = 3\nevents_per_day = 12\ntheft_events = 10\n",
-        )
-        .unwrap();
+        let settings = format!(
+            "seed = 0\n[sensor]\n{sensor}\n\
+             [cost]\ndays = 20\n{cost}\nservices = 3\nregions = 1\n\
+             [audit]\ndays = 6\n{audit}\ntheft_events = 10\n",
+        );
+        std::fs::write(place.path("simulation.toml"), settings).unwrap();
         let seed = seed.to_string();
         let simulation = place.path("simulation.toml");
         cloudops(&[

@@ -115,6 +115,10 @@ fn check_commit(state: &State, commit: &Commit) -> Result<(), String> {
         check_once(&what, checkpoint.states.iter().map(|state| &state.path))?;
         check_once(&what, checkpoint.streams.iter().map(|stream| &stream.source))?;
         checkpoint.states.iter().try_for_each(|state| check_state(commit.epoch, &what, state))?;
+        check_once(&what, checkpoint.continued.iter())?;
+        require(checkpoint.continued.is_empty() || state.checkpoint.is_some(), || {
+            format!("{what} continues a checkpoint where there is none")
+        })?;
     }
     commit.files.iter().try_for_each(|file| check_file(commit.epoch, &what, file))
 }

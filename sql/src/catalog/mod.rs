@@ -5,7 +5,7 @@
 //! ```text
 //! log/<20-digit seq>.json                          truth: a record an object, from 1 without gaps
 //! checkpoint/…                                     copies of the log in few objects
-//! state/<stream>/<operator>/e<epoch>-w<i>of<n>.arrow    what operators held after an epoch
+//! state/<stream>/<operator>/e<epoch>-w<i>of<n>-<k>.arrow  what operators held after an epoch
 //! data/<table>/<stream>/e<epoch>-w<i>of<n>-<n>.parquet  what an epoch made
 //! data/<table>/<stream>/m<first>-<last>-<digest>.parquet  files of several epochs merged
 //! ```

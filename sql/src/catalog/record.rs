@@ -195,17 +195,49 @@ pub struct SourceCommit {
     pub pending: u64,
 }
 
-/// The whole state after an epoch. A restart takes it up and processes the plans after it again.
+/// The state after an epoch. A restart takes it up and processes the plans after it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// What the operators hold.
+    /// What was written of the operators' state.
     pub states: Vec<StateRef>,
+    /// Operators of which only those keys were written that changed since the checkpoint before: what
+    /// that one says of the others still counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continued: Vec<OperatorRef>,
     /// What the coordinator holds, by stream.
     pub streams: Vec<StreamState>,
 }
 
-/// The state of one operator of one stream on one worker.
+impl Checkpoint {
+    /// A checkpoint that needs none before it: what it continues is taken from the one before, and
+    /// stands before its own.
+    #[must_use]
+    pub fn complete(self, before: Option<&Self>) -> Self {
+        let before = before.into_iter().flat_map(|before| &before.states);
+        let continued = before.filter(|state| self.continues(&state.stream, &state.operator));
+        let states = continued.cloned().chain(self.states.iter().cloned()).collect();
+        Self { states, continued: Vec::new(), streams: self.streams }
+    }
+
+    /// Whether only changes of an operator were written.
+    #[must_use]
+    pub fn continues(&self, stream: &str, operator: &str) -> bool {
+        self.continued.iter().any(|of| of.stream == stream && of.operator == operator)
+    }
+}
+
+/// An operator of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorRef {
+    /// The stream.
+    pub stream: String,
+    /// The operator's stable id.
+    pub operator: String,
+}
+
+/// A part of the state of one operator of one stream on one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateRef {

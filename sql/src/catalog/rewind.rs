@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use super::Catalog;
 use super::log::log_path;
 use super::record::{self, Checkpoint, Commit, Plan, Record, Takeover};
-use super::store::Store;
+use super::store::{Store, state_path_parts};
 use crate::{Error, Result};
 
 /// An epoch's past.
@@ -27,8 +27,8 @@ pub struct Past {
     pub writer: Takeover,
     /// The number in the log of the commit.
     number: u64,
-    /// The last checkpoint before it, with its epoch, and the number of the commit that holds it.
-    checkpoint: Option<(u64, Epoch, Checkpoint)>,
+    /// The last checkpoint before it, with all that it continues, and its epoch.
+    checkpoint: Option<(Epoch, Checkpoint)>,
 }
 
 impl Catalog {
@@ -53,10 +53,10 @@ impl Catalog {
                 }
                 Record::Commit(commit) => {
                     drop(plans.remove(&commit.epoch));
-                    checkpoint = match commit.checkpoint {
-                        Some(at) => Some((number, commit.epoch, at)),
-                        None => checkpoint,
-                    };
+                    if let Some(at) = commit.checkpoint {
+                        let before = checkpoint.as_ref().map(|(_, before)| before);
+                        checkpoint = Some((commit.epoch, at.complete(before)));
+                    }
                 }
                 // Nothing else bears on what an epoch computes.
                 _ => {}
@@ -75,9 +75,15 @@ impl Catalog {
     /// As [`Catalog::refresh`], and [`Store::put_file`]'s.
     pub async fn rewind(&self, past: &Past, to: &Store) -> Result<Option<Epoch>> {
         let begin = match &past.checkpoint {
-            Some((number, epoch, at)) if self.copy_states(at, to).await? => Some((*number, *epoch)),
+            Some((epoch, at)) if self.copy_states(at, to).await? => Some(*epoch),
             _ => None,
         };
+        // The checkpoints from here on make the one to begin at.
+        let first = match &past.checkpoint {
+            Some((epoch, at)) if begin.is_some() => Some(oldest(at).unwrap_or(*epoch)),
+            _ => None,
+        };
+        let mut kept = false;
         let mut records = self.history().records();
         let mut next = 1;
         while let Some((number, mut record)) = records.try_next().await? {
@@ -86,10 +92,15 @@ impl Catalog {
             }
             match &mut record {
                 Record::Plan(plan) if plan.epoch > past.plan.epoch => continue,
-                Record::Commit(commit) if begin.is_none_or(|(kept, _)| kept != number) => {
-                    commit.checkpoint = None;
-                }
-                Record::Takeover(_) | Record::Promote(_) | Record::Plan(_) | Record::Commit(_) => {}
+                Record::Commit(commit) => match &mut commit.checkpoint {
+                    Some(checkpoint) if first.is_some_and(|first| commit.epoch >= first) => {
+                        if !std::mem::replace(&mut kept, true) {
+                            checkpoint.continued.clear();
+                        }
+                    }
+                    checkpoint => *checkpoint = None,
+                },
+                Record::Takeover(_) | Record::Promote(_) | Record::Plan(_) => {}
                 // What became of files later does not bear on what an epoch computes.
                 _ => continue,
             }
@@ -97,10 +108,10 @@ impl Catalog {
             to.put_file(&log_path(next), bytes.into()).await?;
             next += 1;
         }
-        Ok(begin.map(|(_, epoch)| epoch))
+        Ok(begin)
     }
 
-    /// Copies a checkpoint's files; `false` where one is gone.
+    /// Copies the files of a checkpoint; `false` where one is gone.
     async fn copy_states(&self, checkpoint: &Checkpoint, to: &Store) -> Result<bool> {
         for state in &checkpoint.states {
             let Some(bytes) = self.store().get(&state.path).await? else { return Ok(false) };
@@ -108,4 +119,10 @@ impl Catalog {
         }
         Ok(true)
     }
+}
+
+/// The oldest epoch that a checkpoint has state of.
+fn oldest(checkpoint: &Checkpoint) -> Option<Epoch> {
+    let states = checkpoint.states.iter();
+    states.filter_map(|state| state_path_parts(&state.path).map(|(_, _, epoch)| epoch)).min()
 }

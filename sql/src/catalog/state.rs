@@ -71,7 +71,7 @@ pub struct CheckpointAt {
     pub epoch: Epoch,
     /// The number in the log of that epoch's plan: every plan to replay comes after it.
     pub plan_number: u64,
-    /// The state.
+    /// The state, with all that it continues: the files in the order of their epochs.
     pub checkpoint: Checkpoint,
 }
 
@@ -257,6 +257,8 @@ impl State {
         }
         if let Some(checkpoint) = commit.checkpoint {
             let epoch = commit.epoch;
+            let before = self.checkpoint.as_deref().map(|at| &at.checkpoint);
+            let checkpoint = checkpoint.complete(before);
             self.checkpoint = Some(Arc::new(CheckpointAt { epoch, plan_number, checkpoint }));
         }
     }

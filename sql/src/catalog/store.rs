@@ -355,10 +355,10 @@ pub fn partition_of(path: &str) -> Option<&str> {
     path.strip_prefix("data/")?.split('/').nth(1)
 }
 
-/// The path of a file of state: `state/<stream>/<operator>/e<epoch>-w<worker>of<workers>.arrow`.
+/// The path of a file of state: `state/<stream>/<operator>/e<epoch>-w<worker>of<workers>-<n>.arrow`.
 #[must_use]
-pub fn state_path(stream: &str, operator: &str, epoch: Epoch, maker: Maker) -> String {
-    format!("state/{stream}/{operator}/e{epoch}-{maker}.arrow")
+pub fn state_path(stream: &str, operator: &str, epoch: Epoch, maker: Maker, n: u32) -> String {
+    format!("state/{stream}/{operator}/e{epoch}-{maker}-{n}.arrow")
 }
 
 /// The stream, the operator and the epoch in the path of a file of state; `None` where it is no such path.
@@ -366,7 +366,9 @@ pub fn state_path(stream: &str, operator: &str, epoch: Epoch, maker: Maker) -> S
 pub fn state_path_parts(path: &str) -> Option<(&str, &str, Epoch)> {
     let (stream, within) = path.strip_prefix("state/")?.split_once('/')?;
     let (operator, name) = within.rsplit_once('/')?;
-    Some((stream, operator, epoch_of(name.strip_suffix(".arrow")?)?))
+    let (rest, number) = name.strip_suffix(".arrow")?.rsplit_once('-')?;
+    number.parse::<u32>().ok()?;
+    Some((stream, operator, epoch_of(rest)?))
 }
 
 /// The epoch of `e<epoch>-w<worker>of<workers>`.
@@ -411,7 +413,7 @@ mod tests {
         for other in ["e-w3of5-4", "e1-w3", "e1-w5of5-0", "e1-w3of5-x"] {
             assert_eq!(data_path_parts(&format!("data/late/p0/{other}.parquet")), None);
         }
-        let path = state_path("engines", "window", Epoch(7), maker);
+        let path = state_path("engines", "window", Epoch(7), maker, 2);
         assert_eq!(state_path_parts(&path), Some(("engines", "window", Epoch(7))));
         let path = merged_path("late", "p0", (Epoch(3), Epoch(9)), &["a", "b"]);
         assert_eq!(merged_path_epochs(&path), Some((Epoch(3), Epoch(9))));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may stop there")]
 
+mod checkpoint;
 mod corrupt;
 mod faulty;
 mod fence;

@@ -70,11 +70,12 @@ pub(crate) fn checkpoint(epoch: Epoch) -> Checkpoint {
         states: vec![StateRef {
             stream: "sensor".into(),
             operator: "window".into(),
-            path: state_path("sensor", "window", epoch, ALONE),
+            path: state_path("sensor", "window", epoch, ALONE, 0),
             bytes: 3,
             sha256: sha256(b"abc"),
             rows: 1,
         }],
+        continued: Vec::new(),
         streams: vec![StreamState {
             source: "sensor".into(),
             admitted: 10,
