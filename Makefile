@@ -12,7 +12,7 @@ ORT_SHA256_x86_64 := 5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d
 ORT_SHA256_aarch64 := da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3
 MACHINE := $(shell uname -m)
 
-.PHONY: demo test check bench doc runtime build kill-soak soak
+.PHONY: demo test check bench doc runtime build kill-soak live-soak soak
 
 ## The main job: simulate, train, run all three streams, compare with the truth, query.
 demo: build
@@ -29,6 +29,10 @@ kill-soak: $(ORT_LIBRARY)
 ## Jobs whose store fails several times in every way, and compared: CASES=10000 SEED=1.
 soak: $(ORT_LIBRARY)
 	cargo test --release --workspace --test matrix -- --ignored --nocapture several
+
+## A live job killed at random while its input grows, and compared: MINUTES=10 SEED=1.
+live-soak: $(ORT_LIBRARY)
+	cargo test --release --workspace --test live -- --ignored --nocapture
 
 ## Formatting, lints, doc links, licences.
 check:

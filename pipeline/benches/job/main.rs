@@ -4,10 +4,11 @@
 //! file: windows of 30 rows every 5, 84 features, a VAE, every channel's contribution. Input and
 //! model are made here unless `INPUT` (a directory with `sensor.parquet`) and `MODEL` (an ONNX file)
 //! name others; `REPORT` names a file to write the tables to as well. Arguments (`stages`, `features`,
-//! `workers`, `memory`, `restart`) pick parts.
+//! `workers`, `memory`, `commits`, `restart`) pick parts.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its result")]
 
 mod datafusion;
+mod durable;
 mod input;
 mod runs;
 
@@ -50,8 +51,12 @@ fn main() -> Result<()> {
     if wanted("memory") {
         memory(&job, work.path(), &mut report)?;
     }
+    if wanted("commits") {
+        durable::commits(&job, &input, &mut report)?;
+    }
     if wanted("restart") {
-        restart(&job, work.path(), &mut report)?;
+        durable::restart(&job, work.path(), &mut report)?;
+        durable::changes(&job, work.path(), &mut report)?;
     }
     println!("{report}");
     if let Some(path) = std::env::var_os("REPORT") {
@@ -196,34 +201,6 @@ fn memory(job: &Job, work: &Path, report: &mut String) -> Result<()> {
          rows of 14 channels are 1.7 KB).",
         slope * 1024.0
     )?;
-    Ok(())
-}
-
-/// (e) What a restart takes up, and what that costs.
-fn restart(job: &Job, work: &Path, report: &mut String) -> Result<()> {
-    writeln!(
-        report,
-        "\n## Restart\n\nKilled after three of four rows of every machine, with a checkpoint for every \
-         row a machine; then run again with another number of workers. Times are CPU \
-         seconds.\n\n\
-         | machines | state MB | bytes a machine | written in | taken up in | MB at most, after the restart |\n\
-         |--:|--:|--:|--:|--:|--:|"
-    )?;
-    for machines in [10_000, 100_000, 1_000_000] {
-        eprintln!("restart, {machines} machines …");
-        let input = made(work, machines, 4 * machines)?;
-        let written = job.run_checkpointing(&input, machines as u64)?;
-        let (bytes, run) = job.run_killed(&input, machines as u64)?;
-        writeln!(
-            report,
-            "| {machines} | {:.1} | {:.0} | {:.2} | {:.2} | {:.0} |",
-            bytes as f64 / MB,
-            bytes as f64 / machines as f64,
-            written,
-            run.seconds_of(&["restore"]),
-            run.peak / MB
-        )?;
-    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Job {
 pub(crate) struct Run {
     pub(crate) records: u64,
     pub(crate) windows: u64,
+    pub(crate) epochs: u64,
     pub(crate) wall: f64,
     pub(crate) cpu: f64,
     /// Bytes.
@@ -100,6 +101,11 @@ impl Job {
         Self::told(&told)
     }
 
+    /// The same in epochs of so many rows, with a checkpoint every so often.
+    pub(crate) fn run_in_epochs(&self, input: &Path, epoch: u64, every: &str) -> Result<Run> {
+        self.run_as(&[], input, 2, &in_epochs(epoch, every))
+    }
+
     /// What a run's summary says.
     fn told(told: &[u8]) -> Result<Run> {
         let told: Value = serde_json::from_slice(told)?;
@@ -113,6 +119,7 @@ impl Job {
         Ok(Run {
             records: told["records"].as_u64().context("the summary lacks its records")?,
             windows: told["windows"].as_u64().context("the summary lacks its windows")?,
+            epochs: told["epochs"].as_u64().context("the summary lacks its epochs")?,
             wall: number(&profile["wall_seconds"])?,
             cpu: number(&profile["cpu_seconds"])?,
             peak: profile["peak_memory_bytes"].as_f64().unwrap_or(f64::NAN),
@@ -133,21 +140,25 @@ impl Job {
             &self.model,
             output.path(),
         )?;
-        let written = checkpoints(&output.path().join("results/log"))?;
-        let written = written.iter().filter(|&&bytes| bytes > 0).count();
+        let written = Checkpoints::read(&output.path().join("results/log")).written;
+        let written = written.iter().filter(|taken| taken.bytes > 0).count();
         Ok(Self::told(&told)?.seconds_of(&["checkpoint"]) / written as f64)
     }
 
     fn checkpointing(&self, epoch: u64) -> Result<PathBuf> {
-        let run = format!("[run]\nepoch_records = {epoch}\ncheckpoint_interval = \"0s\"");
         let config = self.work.join("checkpointing.toml");
-        std::fs::write(&config, JOB.replace("[run]", &run))?;
+        std::fs::write(&config, in_epochs(epoch, "0s"))?;
         Ok(config)
     }
 
-    /// The same, but killed once three epochs are checkpoints, and run to its end with one worker
-    /// more. Gives the bytes of state that the second run began with.
-    pub(crate) fn run_killed(&self, input: &Path, epoch: u64) -> Result<(u64, Run)> {
+    /// The same, but killed once so many epochs are checkpoints, and run to its end with one worker
+    /// more. Gives the checkpoints that the second run began with.
+    pub(crate) fn run_killed(
+        &self,
+        input: &Path,
+        epoch: u64,
+        after: usize,
+    ) -> Result<(Checkpoints, Run)> {
         let config = self.checkpointing(epoch)?;
         let output = tempfile::tempdir_in(&self.work)?;
         let log = output.path().join("results/log");
@@ -157,13 +168,18 @@ impl Job {
             .envs([("INPUT", input), ("MODEL", &self.model), ("OUTPUT", output.path())])
             .stdout(Stdio::null())
             .spawn()?;
-        while checkpoints(&log)?.len() < 3 {
+        let (mut read, mut commits) = (0, 0);
+        while commits < after {
+            for record in records(&log, read) {
+                read += 1;
+                commits += usize::from(!record["body"]["checkpoint"].is_null());
+            }
             ensure!(first.try_wait()?.is_none(), "the run ended before it could be killed");
             std::thread::sleep(Duration::from_millis(1));
         }
         first.kill()?;
         first.wait()?;
-        let bytes = checkpoints(&log)?.last().copied().unwrap_or(0);
+        let state = Checkpoints::read(&log);
         let told = cloudops(
             &[],
             &["backfill", "--json", "--workers", "3", "--config"],
@@ -172,25 +188,65 @@ impl Job {
             &self.model,
             output.path(),
         )?;
-        Ok((bytes, Self::told(&told)?))
+        Ok((state, Self::told(&told)?))
     }
 }
 
-/// The bytes of state of each commit that holds any, in the order of the log.
-fn checkpoints(log: &Path) -> Result<Vec<u64>> {
-    let Ok(entries) = std::fs::read_dir(log) else { return Ok(Vec::new()) };
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    let mut found = Vec::new();
-    for path in paths {
-        // A record that is being written is no record yet.
-        let Ok(bytes) = std::fs::read(path) else { continue };
-        let Ok(record) = serde_json::from_slice::<Value>(&bytes) else { continue };
-        if let Some(states) = record["body"]["checkpoint"]["states"].as_array() {
-            found.push(states.iter().filter_map(|state| state["bytes"].as_u64()).sum());
+/// The job in epochs of so many rows, with a checkpoint every so often.
+fn in_epochs(epoch: u64, every: &str) -> String {
+    let run = format!("[run]\nepoch_records = {epoch}\ncheckpoint_interval = \"{every}\"");
+    JOB.replace("[run]", &run)
+}
+
+/// The records of a log after the first so many, in its order; one that is being written is no record
+/// yet.
+fn records(log: &Path, after: usize) -> impl Iterator<Item = Value> {
+    let log = log.to_owned();
+    (after + 1..).map_while(move |number| {
+        let path = log.join(format!("{number:020}.json"));
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    })
+}
+
+/// A checkpoint, as its commit names it.
+pub(crate) struct Taken {
+    /// Bytes written.
+    pub(crate) bytes: u64,
+    /// Whether it continues the one before.
+    pub(crate) continued: bool,
+}
+
+/// The checkpoints of a log, and the state that a restart begins with.
+pub(crate) struct Checkpoints {
+    /// In the order of the log.
+    pub(crate) written: Vec<Taken>,
+    /// Files that the last one needs.
+    pub(crate) files: usize,
+    bytes: u64,
+}
+
+impl Checkpoints {
+    fn read(log: &Path) -> Self {
+        let mut found = Self { written: Vec::new(), files: 0, bytes: 0 };
+        for record in records(log, 0) {
+            let checkpoint = &record["body"]["checkpoint"];
+            let Some(states) = checkpoint["states"].as_array() else { continue };
+            let bytes = states.iter().filter_map(|state| state["bytes"].as_u64()).sum();
+            let continued = checkpoint["continued"].is_array();
+            if !continued {
+                (found.files, found.bytes) = (0, 0);
+            }
+            found.files += states.len();
+            found.bytes += bytes;
+            found.written.push(Taken { bytes, continued });
         }
+        found
     }
-    Ok(found)
+
+    /// Bytes that a restart reads.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 /// CPU seconds that ONNX Runtime alone takes for a window, called plainly in batches of 2,048.

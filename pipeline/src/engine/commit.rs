@@ -41,7 +41,7 @@ impl Account {
 impl Engine<'_> {
     /// Commits a complete epoch, or passes over one that an earlier run committed.
     pub(super) fn commit(&mut self, epoch: InFlight) -> Result<()> {
-        let InFlight { plan, shares, completed, barriers, checkpoint } = epoch;
+        let InFlight { plan, shares, completed, barriers, checkpoint, .. } = epoch;
         let done: Vec<Done> = completed.into_iter().flatten().collect();
         let totals = self.totals(&done);
         let verdicts: Vec<Vec<DriftVerdict>> = (0..self.job.streams.len())

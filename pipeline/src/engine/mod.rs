@@ -140,7 +140,9 @@ struct InFlight {
     completed: Vec<Option<Done>>,
     /// Streams that wait for this epoch's drift verdict, with the period's end.
     barriers: Vec<(usize, i64)>,
-    /// Where its commit will hold the state after it: where the streams then stand.
+    /// Where its commit will hold the state after it: how much of it.
+    extent: Option<Extent>,
+    /// And where the streams then stand.
     checkpoint: Option<Vec<StreamState>>,
 }
 
@@ -304,9 +306,15 @@ impl Engine<'_> {
         // After a drift verdict a model may be promoted, which only the epoch's replay brings about.
         let due = due && shares.iter().all(|(_, share)| !share.barrier);
         self.checkpointed = if due { (Instant::now(), 0) } else { (since, epochs + 1) };
-        let last = self.catalog.state().checkpoint.as_deref().map(|at| &at.checkpoint);
-        let extent = due.then(|| checkpoint::due(last));
+        let extent = due.then(|| self.extent());
         self.give(plan, shares, extent)
+    }
+
+    /// How much of the state the next checkpoint holds.
+    fn extent(&self) -> Extent {
+        let last = self.catalog.state().checkpoint.as_deref().map(|at| &at.checkpoint);
+        let on_its_way = self.in_flight.iter().any(|epoch| epoch.extent == Some(Extent::Whole));
+        if on_its_way { Extent::Changed } else { checkpoint::due(last) }
     }
 
     /// Plans what has been gathered, and has its commit hold the state: the next start begins there.
@@ -418,7 +426,14 @@ impl Engine<'_> {
         let completed = (0..self.workers()).map(|_| None).collect();
         let checkpoint = extent.map(|_| self.streams.iter().map(Gather::state).collect());
         let shares = counts;
-        self.in_flight.push_back(InFlight { plan, shares, completed, barriers, checkpoint });
+        self.in_flight.push_back(InFlight {
+            plan,
+            shares,
+            completed,
+            barriers,
+            extent,
+            checkpoint,
+        });
         Ok(())
     }
 

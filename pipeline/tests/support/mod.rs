@@ -35,6 +35,12 @@ impl Place {
         Self::simulated_as(seed, sensor, "accounts = 12", "principals = 30\nevents_per_day = 2")
     }
 
+    /// The same with enough of everything for minutes.
+    pub(crate) fn large(seed: u64) -> Self {
+        let sensor = "engines = 60\nhealthy = 20\nsteps = 600\nchannels = 3";
+        Self::simulated_as(seed, sensor, "accounts = 12", "principals = 30\nevents_per_day = 40")
+    }
+
     fn simulated_as(seed: u64, sensor: &str, cost: &str, audit: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Self { dir };
