@@ -40,7 +40,7 @@ impl Engine<'_> {
 
     /// Plans an epoch of these shares and gives it to the workers; as a checkpoint where it is `due` and
     /// may be one.
-    fn plan(    pub(super) fn plan(&mutmut self, shares: Vec<(usize, Share)>, due: bool) -> Result<()> {
+    fn plan(&mut self, shares: Vec<(usize, Share)>, due: bool) -> Result<()> {
         let plan = Plan {
             epoch: self.next_epoch,
             generation: self.generation,
@@ -60,7 +60,7 @@ impl Engine<'_> {
     }
 
     /// How much of the state the next checkpoint holds.
-    fn extent(    pub(super) fn extent(&selfself) -> Extent {
+    fn extent(&self) -> Extent {
         let last = self.catalog.state().checkpoint.as_deref().map(|at| &at.checkpoint);
         let on_its_way = self.in_flight.iter().any(|epoch| epoch.extent == Some(Extent::Whole));
         if on_its_way { Extent::Changed } else { checkpoint::due(last) }
@@ -81,7 +81,7 @@ impl Engine<'_> {
     }
 
     /// Gathers records and cuts the next epoch, by stream, where there is news enough.
-    fn cut(    pub(super) fn cut(&mutmut self) -> Result<Option<Vec<(usize, Share)>>> {
+    fn cut(&mut self) -> Result<Option<Vec<(usize, Share)>>> {
         let live = self.options.live;
         let room = self.governor.room();
         for gather in &mut self.streams {
@@ -107,7 +107,7 @@ impl Engine<'_> {
     }
 
     /// Everything that has been gathered, by stream.
-    fn shares(    pub(super) fn shares(&mutmut self) -> Result<Vec<(usize, Share)>> {
+    fn shares(&mut self) -> Result<Vec<(usize, Share)>> {
         let streams = self.streams.iter_mut().enumerate();
         streams.map(|(stream, gather)| Ok((stream, gather.share()?))).collect()
     }

@@ -35,7 +35,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn note(    pub(super) fn note(&mutmut self, report: Report) -> Result<()> {
+    fn note(&mut self, report: Report) -> Result<()> {
         match report {
             Report::Complete(epoch, worker, completed) => {
                 self.monitor.reported(epoch, worker, &completed.streams);
@@ -65,7 +65,7 @@ impl Engine<'_> {
         }
     }
 
-    fn done(    pub(super) fn done(&mutmut self, epoch: Epoch, worker: usize, done: Done) -> Result<()> {
+    fn done(&mut self, epoch: Epoch, worker: usize, done: Done) -> Result<()> {
         let at = self.in_flight.iter_mut().find(|e| e.plan.epoch == epoch);
         let at = at.with_context(|| format!("worker {worker} completed unknown epoch {epoch}"))?;
         at.completed[worker] = Some(done);

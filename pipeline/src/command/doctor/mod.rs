@@ -117,7 +117,7 @@ impl Doctor {
             .and_then(|config| Ok((config.validate(true)?, config)))
             .map(|(job, config)| self.look(&job, &config, onnxruntime, &runtime, &mut findings));
         if let Err(error) = looked {
-            let fix = "correct the file: every setting is documented in pipeline/src/config.rs";
+            let fix = "correct the file: every setting is documented in pipeline/src/config/";
             findings.failed("configuration", format!("{error:#}"), fix);
         }
         if self.json {
