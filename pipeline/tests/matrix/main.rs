@@ -19,6 +19,8 @@
 mod case;
 mod store;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use case::{Case, Job, Kept, number};
 use cloudops_operators::seeded::SplitMix64;
 use store::Fault;
@@ -65,21 +67,44 @@ fn several_operations_fail_at_once() {
         let (kept, operations) = job.run(&Case { workers, faults: Vec::new() }).unwrap();
         undisturbed.push((workers, kept, operations));
     }
-    for seed in first..first + cases {
-        let mut random = SplitMix64::new(seed);
-        let (workers, want, operations) = &undisturbed[(random.bits() % 3) as usize];
-        let faults = (0..1 + random.bits() % 5).map(|_| {
-            let fault = Fault::ALL[(random.bits() % Fault::ALL.len() as u64) as usize];
-            (random.bits() % (operations + operations / 2), fault)
-        });
-        let case = Case { workers: *workers, faults: faults.collect() };
-        if let Err(difference) = job.run(&case).and_then(|(kept, _)| want.differs(&kept)) {
-            println!("SEED={seed} CASES=1: {case:?}");
-            println!("{} cases, 1 divergences", seed - first + 1);
-            panic!("{difference}");
+    let next = AtomicU64::new(first);
+    let run = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + cases {
+                return;
+            }
+            let (case, want) = seeded(&undisturbed, seed);
+            if let Err(difference) = job.run(&case).and_then(|(kept, _)| want.differs(&kept)) {
+                next.store(first + cases, Ordering::Relaxed);
+                println!("SEED={seed} CASES=1: {case:?}");
+                println!("{} cases, 1 divergences", seed - first + 1);
+                panic!("{difference}");
+            }
+            let done = seed - first + 1;
+            if done.is_multiple_of(1_000) {
+                println!("{done} …");
+            }
         }
-    }
+    };
+    // A case has a store and a log of its own: as many at once as there are cores.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(run);
+        }
+    });
     println!("{cases} cases, 0 divergences");
+}
+
+/// The case of a seed, and what it must leave.
+fn seeded(undisturbed: &[(usize, Kept, u64)], seed: u64) -> (Case, &Kept) {
+    let mut random = SplitMix64::new(seed);
+    let (workers, want, operations) = &undisturbed[(random.bits() % 3) as usize];
+    let faults = (0..1 + random.bits() % 5).map(|_| {
+        let fault = Fault::ALL[(random.bits() % Fault::ALL.len() as u64) as usize];
+        (random.bits() % (operations + operations / 2), fault)
+    });
+    (Case { workers: *workers, faults: faults.collect() }, want)
 }
 
 /// The case number `at` of the matrix.
