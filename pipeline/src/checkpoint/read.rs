@@ -148,3 +148,126 @@ impl Restorers {
             .with_context(|| format!("restoring stream {stream:?}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use arrow::array::{ArrayRef, UInt8Array};
+    use arrow::ipc::writer::StreamWriter;
+    use cloudops_operators::threshold::{Threshold, ThresholdConfig};
+    use cloudops_sql::catalog::store::{Maker, state_path};
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+
+    struct World {
+        runtime: Runtime,
+        store: Store,
+        checkpoint: Checkpoint,
+    }
+
+    impl World {
+        /// A checkpoint of these operators and epochs, each with a file of as many rows as its epoch.
+        fn of(states: &[(&str, u64)]) -> Self {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+            let (runtime, objects) = (runtime.unwrap(), Arc::new(InMemory::new()));
+            let store = Store::new(objects, Path::default());
+            let alone = Maker { worker: 0, workers: 1 };
+            let refs = states.iter().map(|(operator, epoch)| {
+                let path = state_path("engines", operator, Epoch(*epoch), alone, 0);
+                let shards: ArrayRef = Arc::new(UInt8Array::from_value(0, *epoch as usize));
+                let chunk = RecordBatch::try_from_iter([("shard", shards)]).unwrap();
+                let mut writer = StreamWriter::try_new(Vec::new(), &chunk.schema()).unwrap();
+                writer.write(&chunk).unwrap();
+                let bytes = writer.into_inner().unwrap().into();
+                let stored = runtime.block_on(store.put_file(&path, bytes)).unwrap();
+                StateRef {
+                    stream: "engines".to_owned(),
+                    operator: (*operator).to_owned(),
+                    path,
+                    bytes: stored.bytes,
+                    sha256: stored.sha256,
+                    rows: *epoch,
+                }
+            });
+            let (states, continued) = (refs.collect(), Vec::new());
+            Self {
+                checkpoint: Checkpoint { states, continued, streams: Vec::new() },
+                runtime,
+                store,
+            }
+        }
+
+        fn read(&self, workers: usize) -> Vec<Vec<Result<Arc<Piece>, String>>> {
+            let (handle, streams) = (self.runtime.handle(), ["bills", "engines"]);
+            let read = supply(handle, &self.store, &self.checkpoint, &streams, workers);
+            let (supplies, reader) = read.unwrap();
+            // Each in its turn would wait for ever: what one has taken the others must take too.
+            let taken: Vec<_> = supplies
+                .into_iter()
+                .map(|supply| std::thread::spawn(move || supply.iter().collect()))
+                .collect();
+            let pieces = taken.into_iter().map(|worker| worker.join().unwrap()).collect();
+            reader.join().unwrap();
+            pieces
+        }
+    }
+
+    #[test]
+    fn every_worker_gets_every_piece_the_newest_first() {
+        let world = World::of(&[("window", 3), ("threshold", 3), ("window", 4), ("window", 7)]);
+        for pieces in world.read(3) {
+            let pieces = pieces.iter().map(|piece| {
+                let Piece { stream, operator, chunk, last } = &**piece.as_ref().unwrap();
+                assert_eq!(*stream, 1);
+                (operator.as_str(), chunk.num_rows(), *last)
+            });
+            let want = [
+                ("window", 7, false),
+                ("window", 4, false),
+                ("threshold", 3, true),
+                ("window", 3, true),
+            ];
+            assert!(pieces.eq(want));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let mut world = World::of(&[("window", 3), ("window", 4)]);
+        world.checkpoint.states[0].sha256 = "another".to_owned();
+        for pieces in world.read(2) {
+            assert!(pieces[0].is_ok(), "what is newer is given before");
+            let error = pieces[1].as_ref().unwrap_err();
+            assert!(error.contains("window/e3-w0of1-0.arrow is corrupt"), "{error}");
+            assert_eq!(pieces.len(), 2);
+        }
+        world.checkpoint.states[1].path = "state/engines/window/e9-w0of1-0.arrow".to_owned();
+        let error = world.read(1)[0][0].as_ref().map(drop).unwrap_err().clone();
+        assert!(error.contains("e9-w0of1-0.arrow is gone"), "{error}");
+        world.checkpoint.states[0].stream = "lifts".to_owned();
+        let (handle, checkpoint) = (world.runtime.handle(), &world.checkpoint);
+        let error = supply(handle, &world.store, checkpoint, &["engines"], 1).unwrap_err();
+        assert!(error.to_string().contains("not configured"), "{error}");
+    }
+
+    #[test]
+    fn state_of_an_unknown_operator_or_form_is_refused_by_name() {
+        let world = World::of(&[("debounce", 3), ("threshold", 4)]);
+        let threshold = Threshold::new("engines", ThresholdConfig::default()).unwrap();
+        let operators: [Shared<dyn Snapshot>; 1] = [Rc::new(RefCell::new(threshold))];
+        let mut restorers = Restorers::default();
+        let errors = world.read(1).remove(0).into_iter().map(|piece| {
+            let taken = restorers.take_up("engines", &operators, &piece.unwrap(), |_| true);
+            format!("{:#}", taken.unwrap_err())
+        });
+        let errors: Vec<String> = errors.collect();
+        assert!(errors[0].contains("snapshot of threshold"), "{}", errors[0]);
+        assert!(errors[1].contains("\"debounce\" in stream \"engines\""), "{}", errors[1]);
+        assert!(errors[1].contains("go on with the build that wrote it"), "{}", errors[1]);
+    }
+}
