@@ -16,8 +16,10 @@ use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::Record;
 use cloudops_sql::catalog::store::mount;
 use futures_util::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
 
 use crate::store::{self, Fault, Simulated, World};
 
@@ -35,6 +37,8 @@ pub(crate) struct Kept {
     pub(crate) rows: Vec<(String, Vec<Vec<u8>>)>,
     /// Files as commits named them, with their hashes.
     files: Vec<(String, String)>,
+    /// Checkpoints that continue the one before.
+    pub(crate) continued: usize,
 }
 
 impl Kept {
@@ -102,46 +106,67 @@ impl Job {
 
     /// Runs a case to its end; gives what is left and how many operations it took.
     pub(crate) fn run(&self, case: &Case) -> Result<(Kept, u64), String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let world = World::new(&case.faults);
+        self.carry_out(case.workers, &mut || Simulated::over(&world))?;
+        let operations = world.operations();
+        world.calm();
+        Ok((self.kept(&world)?, operations))
+    }
+
+    /// Has the job and its maintenance done, each step started again until it is; every start asks for
+    /// the store.
+    pub(crate) fn carry_out(
+        &self,
+        workers: usize,
+        store: &mut dyn FnMut() -> Arc<dyn ObjectStore>,
+    ) -> Result<(), String> {
         let name = format!("case-{}", self.cases.fetch_add(1, Ordering::Relaxed));
-        let again = |what: &str, step: &mut dyn FnMut(Arc<Simulated>) -> anyhow::Result<()>| {
-            for _ in 0..STARTS {
-                match step(Simulated::over(&world)) {
-                    Ok(()) => return Ok(()),
-                    Err(error) => allowed(&error).map_err(|why| format!("{what}: {why}"))?,
+        let mut again =
+            |what: &str, step: &mut dyn FnMut(Arc<dyn ObjectStore>) -> anyhow::Result<()>| {
+                for _ in 0..STARTS {
+                    match step(store()) {
+                        Ok(()) => return Ok(()),
+                        Err(error) => allowed(&error).map_err(|why| format!("{what}: {why}"))?,
+                    }
                 }
-            }
-            Err(format!("{what} does not get on"))
-        };
+                Err(format!("{what} does not get on"))
+            };
         again("the job", &mut |store| {
             mount(&name, store);
-            self.engine(&name, case.workers)
+            self.engine(&name, workers)
         })?;
-        let settings = self.config(&name, case.workers).validate(false).unwrap().maintenance;
-        let maintain = |store: Arc<Simulated>, now_us| {
-            let settings = settings.clone();
-            async move {
-                let catalog = Catalog::open_at(store, Path::default()).await?;
-                let clock = Arc::new(FixedClock(now_us));
-                anyhow::Ok(Maintainer::new(catalog, settings, clock))
-            }
-        };
         again("compaction", &mut |store| {
-            runtime.block_on(async { maintain(store, 1).await?.compact(|_, _| {}).await.map(drop) })
+            self.maintain(store, 1, async |mut it| it.compact(|_, _| {}).await.map(drop))
         })?;
         again("publication", &mut |store| {
-            runtime.block_on(async { maintain(store, 1).await?.publish().await.map(drop) })
+            self.maintain(store, 1, async |mut it| it.publish().await.map(drop))
         })?;
-        let mut delete = |store| {
-            runtime.block_on(async { maintain(store, 2).await?.collect(false).await.map(drop) })
-        };
-        again("deletion", &mut delete)?;
-        let operations = world.operations();
-        // What a stale list hid is found the next time.
-        world.calm();
-        again("deletion", &mut delete)?;
-        runtime.block_on(kept(&world)).map(|kept| (kept, operations))
+        again("deletion", &mut |store| self.delete(store))
+    }
+
+    fn delete(&self, store: Arc<dyn ObjectStore>) -> anyhow::Result<()> {
+        self.maintain(store, 2, async |mut it| it.collect(false).await.map(drop))
+    }
+
+    fn maintain(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        now_us: i64,
+        work: impl AsyncFnOnce(Maintainer) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let settings = self.config("maintained", 1).validate(false)?.maintenance;
+        runtime.block_on(async {
+            let catalog = Catalog::open_at(store, Path::default()).await?;
+            work(Maintainer::new(catalog, settings, Arc::new(FixedClock(now_us)))).await
+        })
+    }
+
+    /// What is left, once what a stale list hid has been found.
+    pub(crate) fn kept(&self, world: &Arc<World>) -> Result<Kept, String> {
+        self.delete(Simulated::over(world)).map_err(|error| format!("deletion: {error:#}"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(kept(world))
     }
 
     fn config(&self, name: &str, workers: usize) -> Config {
@@ -206,6 +231,10 @@ async fn kept(world: &Arc<World>) -> Result<Kept, String> {
     }
     let checkpoint = state.checkpoint.iter().flat_map(|at| &at.checkpoint.states);
     needed.extend(checkpoint.map(|state| state.path.clone()));
+    for (table, files) in &state.tables {
+        let files = files.iter().map(|file| (file.path.clone(), file.rows)).collect();
+        published(table, &store::delta_log(world, table).await, files)?;
+    }
     for name in store::objects(world).await {
         if !name.starts_with("log/") && !needed.contains(&name) {
             return Err(format!("{name} was left behind"));
@@ -214,20 +243,39 @@ async fn kept(world: &Arc<World>) -> Result<Kept, String> {
     for values in live.values_mut() {
         values.sort_unstable();
     }
-    let mut files: Vec<(String, String)> = catalog
-        .history()
-        .records()
-        .try_fold(Vec::new(), async |mut files, (_, record)| {
-            if let Record::Commit(commit) = record {
-                files.extend(commit.files.into_iter().map(|file| (file.path, file.sha256)));
-            }
-            Ok(files)
-        })
-        .await
-        .map_err(|error| error.to_string())?;
+    let records = catalog.history().records().try_collect::<Vec<_>>().await;
+    let (mut files, mut continued) = (Vec::new(), 0);
+    for (_, record) in records.map_err(|error| error.to_string())? {
+        if let Record::Commit(commit) = record {
+            continued += usize::from(commit.checkpoint.is_some_and(|at| !at.continued.is_empty()));
+            files.extend(commit.files.into_iter().map(|file| (file.path, file.sha256)));
+        }
+    }
     files.sort();
     let rows = live.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect();
-    Ok(Kept { rows, files })
+    Ok(Kept { rows, files, continued })
+}
+
+/// Whether the files that a table's Delta log holds are these, with so many rows each.
+pub(crate) fn published(
+    table: &str,
+    log: &[Value],
+    want: BTreeMap<String, u64>,
+) -> Result<(), String> {
+    let mut found = BTreeMap::new();
+    for action in log {
+        let path = |kind: &str| Some(format!("data/{table}/{}", action[kind]["path"].as_str()?));
+        if let Some(path) = path("add") {
+            let told: Value =
+                serde_json::from_str(action["add"]["stats"].as_str().unwrap_or("null")).unwrap();
+            found.insert(path, told["numRecords"].as_u64().unwrap_or(0));
+        } else if let Some(path) = path("remove")
+            && found.remove(&path).is_none()
+        {
+            return Err(format!("Delta removes {path}, which is not there"));
+        }
+    }
+    if found == want { Ok(()) } else { Err(format!("Delta holds {found:?} instead of {want:?}")) }
 }
 
 /// A batch's rows as bytes that compare like the rows, without the epoch.

@@ -17,6 +17,7 @@
 )]
 
 mod case;
+mod power;
 mod store;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,8 @@ fn every_operation_fails_in_every_way() {
         undisturbed.push((workers, kept, operations));
     }
     same_rows(&undisturbed);
+    let continued = undisturbed.iter().map(|(_, kept, _)| kept.continued).min();
+    assert!(continued > Some(0), "checkpoints of changes are among what is broken off");
     let all: u64 = undisturbed.iter().map(|(_, _, operations)| operations).sum();
     let all = all * Fault::ALL.len() as u64;
     let cases = number("CASES", CASES).min(all);

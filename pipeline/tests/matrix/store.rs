@@ -51,9 +51,11 @@ const STORM: u64 = 7;
 const STALE: usize = 3;
 
 /// What all programs of a case share: the objects, and the faults to come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) objects: InMemory,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// Records of the log that were acknowledged.
+    acknowledged: Mutex<Vec<String>>,
     /// Operations so far, of all programs.
     operations: AtomicU64,
     /// Which operations fail, ascending.
@@ -67,7 +69,28 @@ impl World {
     pub(crate) fn new(faults: &[(u64, Fault)]) -> Arc<Self> {
         let mut faults = faults.to_vec();
         faults.sort_by_key(|(at, _)| *at);
-        Arc::new(Self { faults: Mutex::new(faults), ..Self::default() })
+        Arc::new(Self { faults: Mutex::new(faults), ..Self::empty(Arc::new(InMemory::new())) })
+    }
+
+    /// One without faults over other objects.
+    pub(crate) fn on(objects: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self::empty(objects))
+    }
+
+    fn empty(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            acknowledged: Mutex::default(),
+            operations: AtomicU64::new(0),
+            faults: Mutex::default(),
+            delayed: Mutex::default(),
+            storm_until: AtomicU64::new(0),
+        }
+    }
+
+    /// The records of the log that were acknowledged.
+    pub(crate) fn acknowledged(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
     }
 
     /// Nothing fails any more.
@@ -176,7 +199,11 @@ impl ObjectStore for Simulated {
                 drop(self.world.objects.put_opts(&location, payload, options).await);
             }
         }
-        self.after(fault, applied?)
+        let result = self.after(fault, applied?);
+        if result.is_ok() && location.as_ref().starts_with("log/") {
+            self.world.acknowledged.lock().unwrap().push(location.to_string());
+        }
+        result
     }
 
     async fn put_multipart_opts(
@@ -272,4 +299,21 @@ pub(crate) async fn objects(world: &World) -> Vec<String> {
 /// An object's bytes.
 pub(crate) async fn bytes(world: &World, path: &str) -> bytes::Bytes {
     world.objects.get(&Path::from(path)).await.unwrap().bytes().await.unwrap()
+}
+
+/// The actions of a table's Delta log, in order.
+pub(crate) async fn delta_log(world: &World, table: &str) -> Vec<serde_json::Value> {
+    let folder = Path::from(format!("data/{table}/_delta_log"));
+    let listed: Vec<_> = world.objects.list(Some(&folder)).try_collect().await.unwrap();
+    let mut versions: Vec<Path> = listed.into_iter().map(|object| object.location).collect();
+    versions.retain(|path| path.extension() == Some("json"));
+    versions.sort();
+    let mut actions = Vec::new();
+    for version in versions {
+        let bytes = bytes(world, version.as_ref()).await;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        actions
+            .extend(lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()));
+    }
+    actions
 }

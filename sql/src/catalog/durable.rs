@@ -5,24 +5,24 @@
 //! reader can tell from corruption, or lose one that was acknowledged. This
 //! wrapper writes under a temporary name, flushes the file, links it under its
 //! own name (which fails if that exists: the conditional put), and flushes the
-//! directory; and it flushes every directory that it had to create.
+//! directory; and so it does, once, with every directory on the way there.
 //!
 //! Whoever is told that an object exists may rely on it too, so that answer
 //! flushes the directory as well: the writer that linked it may have died
-//! before it could.
+//! before it could. So may one that made a directory.
 //!
-//! Only creation is offered. Overwriting, renaming, copying and uploading in
-//! parts are refused: nothing in a catalog is ever changed. The one exception
-//! lies below `_delta_log`: the checkpoints of Delta Lake and the pointer to
-//! the last one, copies that any reader can do without.
+//! Only creation and deletion are offered. Overwriting, renaming, copying and
+//! uploading in parts are refused: nothing in a catalog is ever changed. The one
+//! exception lies below `_delta_log`: the checkpoints of Delta Lake and the
+//! pointer to the last one are put in the place of older ones, as durably.
 //!
 //! Objects are listed in the order of their names, as in every other store.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -32,14 +32,19 @@ use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
+    Result, UploadPart,
 };
+
+use super::disk::{Disk, RealDisk};
 
 /// A local store that creates objects durably.
 #[derive(Debug)]
-pub struct Durable {
+pub struct Durable<D = RealDisk> {
     inner: Arc<LocalFileSystem>,
+    disk: Arc<D>,
     fsync: bool,
+    /// Directories that are there for good.
+    directories: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Durable {
@@ -47,48 +52,117 @@ impl Durable {
     /// process but not that of the machine.
     #[must_use]
     pub fn new(inner: LocalFileSystem, fsync: bool) -> Self {
-        Self { inner: Arc::new(inner), fsync }
+        Self::on(Arc::new(RealDisk), inner, fsync)
     }
 }
 
-impl std::fmt::Display for Durable {
+impl<D: Disk> Durable<D> {
+    /// The same on a disk of one's own, whose files are those of the local store.
+    #[must_use]
+    pub fn on(disk: Arc<D>, inner: LocalFileSystem, fsync: bool) -> Self {
+        let root = inner.path_to_filesystem(&Path::default());
+        let directories = Arc::new(Mutex::new(root.into_iter().collect()));
+        Self { inner: Arc::new(inner), disk, fsync, directories }
+    }
+
+    /// Puts an object, in the place of another where that is asked for.
+    async fn place(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        replace: bool,
+    ) -> Result<PutResult> {
+        let path = self.inner.path_to_filesystem(location)?;
+        let (store, name) = (self.again(), location.to_string());
+        tokio::task::spawn_blocking(move || store.put_file(&path, &payload, replace))
+            .await?
+            .map_err(|error| explain(name, error))?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    /// The same store, for what outlives a borrow.
+    fn again(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            disk: Arc::clone(&self.disk),
+            fsync: self.fsync,
+            directories: Arc::clone(&self.directories),
+        }
+    }
+
+    /// Writes a file under another name, then gives it its own.
+    fn put_file(&self, path: &FsPath, payload: &PutPayload, replace: bool) -> io::Result<()> {
+        let disk = &*self.disk;
+        let parent = path.parent().ok_or(ErrorKind::InvalidInput)?;
+        self.make_directory(parent)?;
+        let staged = stage(disk, path, payload, self.fsync)?;
+        let named = if replace { disk.rename(&staged, path) } else { disk.link(&staged, path) };
+        // A staged file that stays behind is invisible to listings, so that is no failure.
+        if (!replace || named.is_err())
+            && let Err(error) = disk.remove(&staged)
+        {
+            tracing::warn!(path = %staged.display(), %error, "staged file stays behind");
+        }
+        let exists = matches!(&named, Err(error) if error.kind() == ErrorKind::AlreadyExists);
+        if self.fsync && (named.is_ok() || exists) {
+            disk.flush_directory(parent)?;
+        }
+        named
+    }
+
+    /// Makes a directory and what it lies in, for good.
+    fn make_directory(&self, path: &FsPath) -> io::Result<()> {
+        let known = |path: &FsPath| self.known().contains(path);
+        let (false, Some(parent)) = (known(path), path.parent()) else { return Ok(()) };
+        self.make_directory(parent)?;
+        match self.disk.create_directory(path) {
+            // Whoever made it may have died before it was flushed.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if self.fsync {
+            self.disk.flush_directory(parent)?;
+        }
+        self.known().insert(path.to_owned());
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D> std::fmt::Display for Durable<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Durable({})", self.inner)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Durable {
+impl<D: Disk> ObjectStore for Durable<D> {
     async fn put_opts(
         &self,
         location: &Path,
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        if options.mode == PutMode::Overwrite && is_delta_log(location) {
-            return self.inner.put_opts(location, payload, options).await;
-        }
-        if options.mode != PutMode::Create || !options.attributes.is_empty() {
+        let replace = options.mode == PutMode::Overwrite && is_delta_log(location);
+        if !replace && (options.mode != PutMode::Create || !options.attributes.is_empty()) {
             return Err(refuse("put other than PutMode::Create without attributes"));
         }
-        let path = self.inner.path_to_filesystem(location)?;
-        let fsync = self.fsync;
-        let name = location.to_string();
-        tokio::task::spawn_blocking(move || create(&path, &payload, fsync))
-            .await?
-            .map_err(|error| explain(name, error))?;
-        Ok(PutResult { e_tag: None, version: None })
+        self.place(location, payload, replace).await
     }
 
     async fn put_multipart_opts(
         &self,
         location: &Path,
-        options: PutMultipartOptions,
+        _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        if is_delta_log(location) {
-            return self.inner.put_multipart_opts(location, options).await;
+        if !is_delta_log(location) {
+            return Err(refuse("multipart upload"));
         }
-        Err(refuse("multipart upload"))
+        let (store, location) = (self.again(), location.clone());
+        Ok(Box::new(Parts { store, location, parts: Vec::new() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -99,7 +173,20 @@ impl ObjectStore for Durable {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let store = self.again();
+        let delete = move |location: Result<Path>| {
+            let store = store.again();
+            async move {
+                let location = location?;
+                let path = store.inner.path_to_filesystem(&location)?;
+                let name = location.to_string();
+                tokio::task::spawn_blocking(move || store.disk.remove(&path))
+                    .await?
+                    .map_err(|error| explain(name, error))?;
+                Ok(location)
+            }
+        };
+        locations.map(delete).buffered(DELETIONS).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -127,6 +214,9 @@ impl ObjectStore for Durable {
     }
 }
 
+/// Objects that are deleted at the same time.
+const DELETIONS: usize = 8;
+
 fn is_delta_log(location: &Path) -> bool {
     location.parts().any(|part| part.as_ref() == "_delta_log")
 }
@@ -151,6 +241,7 @@ fn explain(path: String, source: io::Error) -> Error {
     let source = Box::new(source);
     match kind {
         ErrorKind::AlreadyExists => Error::AlreadyExists { path, source },
+        ErrorKind::NotFound => Error::NotFound { path, source },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::PermissionDenied { path, source }
         }
@@ -158,37 +249,22 @@ fn explain(path: String, source: io::Error) -> Error {
     }
 }
 
-fn create(path: &FsPath, payload: &PutPayload, fsync: bool) -> io::Result<()> {
-    let parent = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    create_directories(parent, fsync)?;
-    let (mut file, staged) = stage(path)?;
-    let linked = payload
-        .iter()
-        .try_for_each(|bytes| file.write_all(bytes))
-        .and_then(|()| if fsync { file.sync_all() } else { Ok(()) })
-        .and_then(|()| fs::hard_link(&staged, path));
-    // A staged file that stays behind is invisible to listings, so that is no failure.
-    if let Err(error) = fs::remove_file(&staged) {
-        tracing::warn!(path = %staged.display(), %error, "staged file stays behind");
-    }
-    let exists = matches!(&linked, Err(error) if error.kind() == ErrorKind::AlreadyExists);
-    if fsync && (linked.is_ok() || exists) {
-        File::open(parent)?.sync_all()?;
-    }
-    linked
-}
-
-/// A new file beside `path`, under a name that the local store's listings leave out:
+/// Writes a new file beside `path`, under a name that the local store's listings leave out:
 /// `#` and digits only. Unique among processes by its id, among threads by a count.
-fn stage(path: &FsPath) -> io::Result<(File, PathBuf)> {
+fn stage<D: Disk>(
+    disk: &D,
+    path: &FsPath,
+    payload: &PutPayload,
+    fsync: bool,
+) -> io::Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut staged = path.as_os_str().to_owned();
         staged.push(format!("#{}{count:06}", std::process::id()));
         let staged = PathBuf::from(staged);
-        match OpenOptions::new().write(true).create_new(true).open(&staged) {
-            Ok(file) => return Ok((file, staged)),
+        match disk.write(&staged, payload, fsync) {
+            Ok(()) => return Ok(staged),
             // Left by a dead process that had the same id.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -196,32 +272,39 @@ fn stage(path: &FsPath) -> io::Result<(File, PathBuf)> {
     }
 }
 
-fn create_directories(path: &FsPath, fsync: bool) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().ok_or(error)?;
-            create_directories(parent, fsync)?;
-            // Another writer may have been faster; then it flushes.
-            match fs::create_dir(path) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
-        Err(error) => return Err(error),
+/// An object that comes in parts: it is there once the last has come.
+#[derive(Debug)]
+struct Parts<D> {
+    store: Durable<D>,
+    location: Path,
+    parts: Vec<PutPayload>,
+}
+
+#[async_trait]
+impl<D: Disk> MultipartUpload for Parts<D> {
+    fn put_part(&mut self, payload: PutPayload) -> UploadPart {
+        self.parts.push(payload);
+        Box::pin(async { Ok(()) })
     }
-    if fsync && let Some(parent) = path.parent() {
-        File::open(parent)?.sync_all()?;
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let whole = self.parts.drain(..).flatten().collect();
+        self.store.place(&self.location, whole, true).await
     }
-    Ok(())
+
+    async fn abort(&mut self) -> Result<()> {
+        self.parts.clear();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use futures_util::TryStreamExt;
+    use std::fs;
+
     use object_store::ObjectStoreExt;
+
+    use super::*;
 
     fn create_only() -> PutOptions {
         PutOptions::from(PutMode::Create)

@@ -17,7 +17,8 @@
 //! - [`record`]: the records and their format
 //! - [`invariants`]: what no sequence of records may break
 //! - [`state`]: the fold of the log
-//! - [`store`], [`durable`]: addresses, files, and a local store that survives a power cut
+//! - [`store`], [`durable`], [`disk`]: addresses, files, a local store that survives a power cut, and
+//!   what it does to the disk
 //! - [`log`]: open, append, fence, refresh
 //! - [`fold`]: the log in few objects, so that opening is quick
 //! - [`history`]: the log read again from its beginning
@@ -48,6 +49,7 @@
 //! # }
 //! ```
 
+pub mod disk;
 pub mod durable;
 pub mod fold;
 pub mod history;
