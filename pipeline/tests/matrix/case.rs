@@ -1,11 +1,8 @@
-//! One case: a job and its maintenance, started again until they are done, and what is left.
+//! One case: a job and its maintenance, started again until they are done.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::row::{RowConverter, SortField};
 use cloudops_models::registry::Registry;
 use cloudops_pipeline::clock::FixedClock;
 use cloudops_pipeline::config::Config;
@@ -13,51 +10,18 @@ use cloudops_pipeline::engine::{self, Options};
 use cloudops_pipeline::maintenance::Maintainer;
 use cloudops_pipeline::monitor::Monitor;
 use cloudops_sql::catalog::Catalog;
-use cloudops_sql::catalog::record::Record;
 use cloudops_sql::catalog::store::mount;
-use futures_util::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
 
-use crate::store::{self, Fault, Simulated, World};
+use crate::kept::{Kept, kept};
+use crate::store::{Fault, Simulated, World};
 
 /// Which operations fail, and on how many workers.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) workers: usize,
     pub(crate) faults: Vec<(u64, Fault)>,
-}
-
-/// What is left of a case.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// Rows of every table, as bytes, sorted; without `epoch`, which depends on restarts.
-    pub(crate) rows: Vec<(String, Vec<Vec<u8>>)>,
-    /// Files as commits named them, with their hashes.
-    files: Vec<(String, String)>,
-    /// Checkpoints that continue the one before.
-    pub(crate) continued: usize,
-}
-
-impl Kept {
-    /// Where another case differs.
-    pub(crate) fn differs(&self, other: &Self) -> Result<(), String> {
-        for ((table, rows), (_, found)) in self.rows.iter().zip(&other.rows) {
-            if rows != found {
-                return Err(format!("{table}: {} rows became {}", rows.len(), found.len()));
-            }
-        }
-        if self.rows.len() != other.rows.len() {
-            return Err("not the same tables".to_owned());
-        }
-        match self.files.iter().zip(&other.files).find(|(mine, theirs)| mine != theirs) {
-            Some((mine, theirs)) => Err(format!("{mine:?} became {theirs:?}")),
-            None if self.files.len() == other.files.len() => Ok(()),
-            None => Err(format!("{} files became {}", self.files.len(), other.files.len())),
-        }
-    }
 }
 
 /// A number from the environment.
@@ -162,8 +126,11 @@ impl Job {
         })
     }
 
-    /// What is left, once what a stale list hid has been found.
+    /// What is left, once what a stale list hid has been found, and all is published.
     pub(crate) fn kept(&self, world: &Arc<World>) -> Result<Kept, String> {
+        let publish = async |mut it: Maintainer| it.publish().await.map(drop);
+        self.maintain(Simulated::over(world), 1, publish)
+            .map_err(|error| format!("publication: {error:#}"))?;
         self.delete(Simulated::over(world)).map_err(|error| format!("deletion: {error:#}"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(kept(world))
@@ -204,90 +171,6 @@ fn allowed(error: &anyhow::Error) -> Result<(), String> {
         None if error.chain().any(|cause| cause.is::<deltalake_core::DeltaTableError>()) => Ok(()),
         _ => Err(format!("{error:#}")),
     }
-}
-
-/// What a case has left: read without faults, and checked to hold together.
-async fn kept(world: &Arc<World>) -> Result<Kept, String> {
-    let catalog = Catalog::open_at(Simulated::over(world), Path::default());
-    let catalog = catalog.await.map_err(|error| error.to_string())?;
-    let state = catalog.state();
-    if !state.open_plans.is_empty() {
-        return Err("a plan was never committed".to_owned());
-    }
-    let mut live: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut needed = Vec::new();
-    for (table, files) in &state.tables {
-        for file in files {
-            let bytes = store::bytes(world, &file.path).await;
-            if cloudops_sql::catalog::store::sha256(&bytes) != file.sha256 {
-                return Err(format!("{} is not what was committed", file.path));
-            }
-            needed.push(file.path.clone());
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
-            for batch in reader {
-                live.entry(table).or_default().extend(rows(&batch.unwrap()));
-            }
-        }
-    }
-    let checkpoint = state.checkpoint.iter().flat_map(|at| &at.checkpoint.states);
-    needed.extend(checkpoint.map(|state| state.path.clone()));
-    for (table, files) in &state.tables {
-        let files = files.iter().map(|file| (file.path.clone(), file.rows)).collect();
-        published(table, &store::delta_log(world, table).await, files)?;
-    }
-    for name in store::objects(world).await {
-        if !name.starts_with("log/") && !needed.contains(&name) {
-            return Err(format!("{name} was left behind"));
-        }
-    }
-    for values in live.values_mut() {
-        values.sort_unstable();
-    }
-    let records = catalog.history().records().try_collect::<Vec<_>>().await;
-    let (mut files, mut continued) = (Vec::new(), 0);
-    for (_, record) in records.map_err(|error| error.to_string())? {
-        if let Record::Commit(commit) = record {
-            continued += usize::from(commit.checkpoint.is_some_and(|at| !at.continued.is_empty()));
-            files.extend(commit.files.into_iter().map(|file| (file.path, file.sha256)));
-        }
-    }
-    files.sort();
-    let rows = live.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect();
-    Ok(Kept { rows, files, continued })
-}
-
-/// Whether the files that a table's Delta log holds are these, with so many rows each.
-pub(crate) fn published(
-    table: &str,
-    log: &[Value],
-    want: BTreeMap<String, u64>,
-) -> Result<(), String> {
-    let mut found = BTreeMap::new();
-    for action in log {
-        let path = |kind: &str| Some(format!("data/{table}/{}", action[kind]["path"].as_str()?));
-        if let Some(path) = path("add") {
-            let told: Value =
-                serde_json::from_str(action["add"]["stats"].as_str().unwrap_or("null")).unwrap();
-            found.insert(path, told["numRecords"].as_u64().unwrap_or(0));
-        } else if let Some(path) = path("remove")
-            && found.remove(&path).is_none()
-        {
-            return Err(format!("Delta removes {path}, which is not there"));
-        }
-    }
-    if found == want { Ok(()) } else { Err(format!("Delta holds {found:?} instead of {want:?}")) }
-}
-
-/// A batch's rows as bytes that compare like the rows, without the epoch.
-fn rows(batch: &RecordBatch) -> Vec<Vec<u8>> {
-    let epoch = batch.schema().index_of("epoch").unwrap();
-    let mut batch = batch.clone();
-    batch.remove_column(epoch);
-    let fields = batch.schema();
-    let fields = fields.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-    let converter = RowConverter::new(fields.collect()).unwrap();
-    let rows = converter.convert_columns(batch.columns()).unwrap();
-    rows.iter().map(|row| row.as_ref().to_vec()).collect()
 }
 
 const JOB: &str = r#"

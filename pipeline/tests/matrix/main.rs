@@ -5,6 +5,8 @@
 //! and the deletion of dead files, each started again until it is done. One operation of all of these
 //! fails, or in the soak several. Epochs go one at a time, so that a case is the same case again.
 //!
+//! [`power`] does the same to the disk beneath the local store.
+//!
 //! ```text
 //! make soak CASES=100000 SEED=1
 //! ```
@@ -17,13 +19,17 @@
 )]
 
 mod case;
+mod delta;
+mod disk;
+mod kept;
 mod power;
 mod store;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use case::{Case, Job, Kept, number};
+use case::{Case, Job, number};
 use cloudops_operators::seeded::SplitMix64;
+use kept::Kept;
 use store::Fault;
 
 /// Cases of the matrix that each run takes, spread over all operations.

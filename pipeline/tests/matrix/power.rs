@@ -1,239 +1,203 @@
-//! Power cuts: what was not flushed to the disk is gone, and no more than that.
+//! Power cuts: whatever was acknowledged is there afterwards, and the job comes to its end.
 //!
-//! The job of the matrix runs on the local store, whose disk is a simulated one. It loses its power
-//! before or after any one of its operations; the job goes on from what the disk then still holds.
+//! The job of the matrix and its maintenance run on the local store over a simulated disk. The power goes
+//! before or after any one of its operations; in a second round the program dies first, and the power
+//! goes while its successor works on what the dead one has left unflushed. When all is done the power
+//! goes once more.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cloudops_sql::catalog::disk::{Disk, RealDisk};
+use cloudops_operators::seeded::SplitMix64;
 use cloudops_sql::catalog::durable::Durable;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, PutPayload};
 
-use crate::case::{Job, Kept, number};
+use crate::case::{Job, number};
+use crate::disk::{self, Flushes, Stop};
+use crate::kept::Kept;
 use crate::store::{Simulated, World};
 
-/// Cuts that each run of the tests takes, spread over all operations.
-const CUTS: u64 = 240;
+/// Cuts that each run of the tests takes in each of the two rounds, spread over all operations.
+const CUTS: u64 = 360;
 
-/// What a name stands for.
-#[derive(Debug, Clone, PartialEq)]
-enum Entry {
-    Directory,
-    /// The number of a file.
-    File(usize),
+/// How many operations the successor of a dead program does at most before the power goes.
+const SOON: u64 = 60;
+
+/// What is said of an object that is gone.
+const LOST: &str = "was acknowledged and is lost";
+
+fn is_loss(error: &str) -> bool {
+    error.contains(LOST)
 }
 
-type Names = BTreeMap<PathBuf, Entry>;
-
-#[derive(Debug, Default)]
-struct State {
-    operations: u64,
-    off: bool,
-    /// Every file's bytes, and whether they are on the disk.
-    files: Vec<(Bytes, bool)>,
-    /// Names as programs see them.
-    seen: Names,
-    /// Names as the disk holds them.
-    held: Names,
-}
-
-/// A disk that keeps apart what programs see and what a power cut leaves.
-#[derive(Debug)]
-struct Cuttable {
-    /// Where programs see the files.
-    root: tempfile::TempDir,
-    state: Mutex<State>,
-    /// The operation at which the power is cut, and whether it is still done; `None` for never.
-    cut: Option<(u64, bool)>,
-}
-
-impl Cuttable {
-    fn new(cut: Option<(u64, bool)>) -> Self {
-        Self { root: tempfile::tempdir().unwrap(), state: Mutex::default(), cut }
-    }
-
-    fn is_off(&self) -> bool {
-        self.state.lock().unwrap().off
-    }
-
-    /// Another disk with what this one holds.
-    fn left(&self) -> Self {
-        let left = Self::new(None);
-        let (from, mut to) = (self.state.lock().unwrap(), left.state.lock().unwrap());
-        // A directory's name comes before those in it.
-        for (name, entry) in &from.held {
-            let path = left.root.path().join(name);
-            if !path.parent().unwrap().is_dir() {
-                continue;
-            }
-            let entry = match entry {
-                Entry::Directory => {
-                    std::fs::create_dir(path).unwrap();
-                    Entry::Directory
-                }
-                Entry::File(number) => {
-                    let (bytes, flushed) = &from.files[*number];
-                    let bytes = if *flushed { bytes.clone() } else { Bytes::new() };
-                    std::fs::write(path, &bytes).unwrap();
-                    to.files.push((bytes, true));
-                    Entry::File(to.files.len() - 1)
-                }
-            };
-            to.seen.insert(name.clone(), entry);
-        }
-        to.held = to.seen.clone();
-        drop(to);
-        left
-    }
-
-    /// Does an operation, unless there is no power.
-    fn step(
-        &self,
-        real: impl FnOnce() -> io::Result<()>,
-        change: impl FnOnce(&mut State),
-    ) -> io::Result<()> {
-        let gone = || Err(io::Error::other("Simulated power cut"));
-        let mut state = self.state.lock().unwrap();
-        if state.off {
-            return gone();
-        }
-        let now = self.cut.filter(|(at, _)| *at == state.operations);
-        state.operations += 1;
-        state.off = now.is_some();
-        if let Some((_, false)) = now {
-            return gone();
-        }
-        real()?;
-        change(&mut state);
-        if now.is_some() { gone() } else { Ok(()) }
-    }
-
-    fn name(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(self.root.path()).unwrap().to_owned()
-    }
-}
-
-impl Disk for Cuttable {
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let real = || RealDisk.create_directory(path);
-        self.step(real, |state| {
-            state.seen.insert(self.name(path), Entry::Directory);
-        })
-    }
-
-    fn write(&self, path: &Path, payload: &PutPayload, flush: bool) -> io::Result<()> {
-        let real = || RealDisk.write(path, payload, false);
-        self.step(real, |state| {
-            state.files.push((payload.clone().into(), flush));
-            let file = Entry::File(state.files.len() - 1);
-            state.seen.insert(self.name(path), file);
-        })
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let real = || RealDisk.link(from, to);
-        self.step(real, |state| {
-            let file = state.seen[&self.name(from)].clone();
-            state.seen.insert(self.name(to), file);
-        })
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let real = || RealDisk.rename(from, to);
-        self.step(real, |state| {
-            let file = state.seen.remove(&self.name(from)).unwrap();
-            state.seen.insert(self.name(to), file);
-        })
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let real = || RealDisk.remove(path);
-        self.step(real, |state| {
-            state.seen.remove(&self.name(path)).unwrap();
-        })
-    }
-
-    fn flush_directory(&self, path: &Path) -> io::Result<()> {
-        let directory = self.name(path);
-        let real = || if path.is_dir() { Ok(()) } else { Err(ErrorKind::NotFound.into()) };
-        self.step(real, |state| {
-            let State { seen, held, .. } = state;
-            let within = |name: &Path| name.parent() == Some(&directory);
-            held.retain(|name, _| !within(name));
-            let now = seen.iter().filter(|(name, _)| within(name));
-            held.extend(now.map(|(name, entry)| (name.clone(), entry.clone())));
-        })
-    }
-}
-
-/// Runs the job to its end through one cut; gives what is left and the operations of the first disk.
-fn run(
-    job: &Job,
+/// A job that is ended and started again.
+#[derive(Debug, Clone)]
+struct Case {
     workers: usize,
-    cut: Option<(u64, bool)>,
+    stops: Vec<Stop>,
+    /// What is left of what was not flushed; nothing without a seed.
+    chance: Option<u64>,
     fsync: bool,
-) -> Result<(Kept, u64), String> {
-    let on = |disk: &Arc<Cuttable>| {
-        let inner = LocalFileSystem::new_with_prefix(disk.root.path()).unwrap();
-        World::on(Arc::new(Durable::on(Arc::clone(disk), inner, fsync)))
+    flushes: Flushes,
+}
+
+impl Case {
+    fn undisturbed(workers: usize) -> Self {
+        Self { workers, stops: Vec::new(), chance: None, fsync: true, flushes: Flushes::All }
+    }
+
+    fn chance(&self) -> Option<SplitMix64> {
+        self.chance.map(SplitMix64::new)
+    }
+}
+
+/// The first acknowledged object that a disk does not hold as it was.
+fn lost(disk: &disk::Simulated, acknowledged: &BTreeMap<String, Bytes>) -> Option<String> {
+    let is_lost = |(path, bytes): &(&String, &Bytes)| {
+        std::fs::read(disk.root().join(path)).map_or(true, |found| found != **bytes)
     };
-    let first = Arc::new(Cuttable::new(cut));
+    acknowledged.iter().find(is_lost).map(|(path, _)| path.clone())
+}
+
+/// Runs a case to its end and cuts the power; gives what is left and the operations of the first program.
+fn run(job: &Job, case: &Case) -> Result<(Kept, u64), String> {
+    let acknowledged = Arc::new(Mutex::default());
+    let over = |disk: &Arc<disk::Simulated>| {
+        let inner = LocalFileSystem::new_with_prefix(disk.root()).unwrap();
+        let store = Durable::on(Arc::clone(disk), inner, case.fsync);
+        World::on(Arc::new(store), Arc::clone(&acknowledged))
+    };
+    let mut stops = case.stops.iter().copied();
+    let first = Arc::new(disk::Simulated::empty(stops.next(), case.flushes));
     let mut disk = Arc::clone(&first);
-    let mut world = on(&disk);
-    let mut lost = None;
+    let mut world = over(&disk);
+    let mut loss = None;
     let mut store = || -> Arc<dyn ObjectStore> {
-        if disk.is_off() {
-            disk = Arc::new(disk.left());
-            let there = |path: &String| disk.root.path().join(path).metadata();
-            let is_lost = |path: &String| there(path).map_or(true, |file| file.len() == 0);
-            lost = world.acknowledged().into_iter().find(is_lost);
-            world = on(&disk);
+        if let Some(stop) = disk.ended() {
+            disk = Arc::new(if stop.power {
+                disk.after_cut(stops.next(), case.chance())
+            } else {
+                disk.again(stops.next())
+            });
+            if stop.power && loss.is_none() {
+                loss = lost(&disk, &acknowledged.lock().unwrap());
+            }
+            world = over(&disk);
         }
         Simulated::over(&world)
     };
-    let done = job.carry_out(workers, &mut store);
-    // The last step may have been cut at its last operation.
-    drop(store());
-    if let Some(path) = lost {
-        return Err(format!("{path} was acknowledged and is lost"));
+    let done = job.carry_out(case.workers, &mut store);
+    let last = Arc::new(disk.after_cut(None, case.chance()));
+    let loss = loss.or_else(|| lost(&last, &acknowledged.lock().unwrap()));
+    if let Some(path) = loss {
+        return Err(format!("{path} {LOST}"));
     }
     done?;
-    let kept = job.kept(&world)?;
-    let operations = first.state.lock().unwrap().operations;
-    Ok((kept, operations))
+    Ok((job.kept(&over(&last))?, first.operations()))
+}
+
+/// Runs so many cases of a kind on all cores; each must leave what is wanted.
+fn all(job: &Job, want: &Kept, cases: u64, case: impl Fn(u64) -> Case + Sync) {
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= cases {
+                return;
+            }
+            let case = case(at);
+            let found = run(job, &case);
+            if let Err(difference) = found.and_then(|(kept, _)| want.differs(&kept)) {
+                next.store(cases, Ordering::Relaxed);
+                panic!("{case:?}: {difference}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(work);
+        }
+    });
+}
+
+/// Where the power goes in case `at` of so many, spread evenly over a program's operations, and whether
+/// chance leaves some of what was not flushed.
+fn cut(operations: u64, cases: u64, at: u64) -> (Stop, Option<u64>) {
+    // Before and after every operation, and either kind of loss. The stride is odd: all four come up.
+    let all = 4 * operations;
+    let place = at * (all / cases.min(all) | 1) % all;
+    (Stop { at: place / 4, done: place % 2 == 1, power: true }, (place / 2 % 2 == 1).then_some(at))
 }
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let job = Job::write();
-    let cuts = number("CUTS", CUTS);
     let mut done = 0;
     for workers in [1, 2] {
-        let (want, operations) = run(&job, workers, None, true).unwrap();
-        let all = 2 * operations;
-        let step = (2 * all).div_ceil(cuts).max(1);
-        for at in (0..all).step_by(step as usize) {
-            // Every other time the operation is still done.
-            let cut = (at / 2, (at / step + at).is_multiple_of(2));
-            let found = run(&job, workers, Some(cut), true);
-            if let Err(difference) = found.and_then(|(kept, _)| want.differs(&kept)) {
-                panic!("{workers} workers, {cut:?} of {operations}: {difference}");
-            }
-            done += 1;
-        }
+        let undisturbed = Case::undisturbed(workers);
+        let (want, operations) = run(&job, &undisturbed).unwrap();
+        let cuts = (number("CUTS", CUTS) / 2).min(4 * operations);
+        all(&job, &want, cuts, |at| {
+            let (cut, chance) = cut(operations, cuts, at);
+            Case { stops: vec![cut], chance, ..undisturbed.clone() }
+        });
+        println!("{cuts} cuts of {operations} operations on {workers} workers, 0 divergences");
+        done += cuts;
     }
-    println!("{done} power cuts, 0 divergences");
+    println!("{done} cuts, 0 divergences");
+}
+
+#[test]
+fn what_a_dead_program_left_unflushed_is_not_lost_once_its_successor_relies_on_it() {
+    let job = Job::write();
+    let undisturbed = Case::undisturbed(1);
+    let (want, operations) = run(&job, &undisturbed).unwrap();
+    let cuts = number("CUTS", CUTS);
+    let case = |at| {
+        let (cut, chance) = cut(operations, cuts, at);
+        let mut random = SplitMix64::new(at);
+        let soon = Stop { at: random.bits() % SOON, done: random.bits() % 2 == 0, power: true };
+        Case { stops: vec![Stop { power: false, ..cut }, soon], chance, ..undisturbed.clone() }
+    };
+    all(&job, &want, cuts, case);
+    println!("{cuts} deaths and cuts, 0 divergences");
+
+    // Unless what is found instead of created is flushed too.
+    let unflushed = |at| Case { flushes: Flushes::NotWhatExists, chance: None, ..case(at) };
+    let lost = (0..cuts).find(|at| run(&job, &unflushed(*at)).is_err_and(|error| is_loss(&error)));
+    assert!(lost.is_some(), "nothing is lost by a disk that does not flush what exists");
+}
+
+#[test]
+fn the_directory_of_a_catalog_is_there_for_good() {
+    let make = |disk: &disk::Simulated| {
+        let path = disk.root().join("a/b/c");
+        Durable::create_root(disk, &path, true)
+    };
+    for (at, done) in (0..8).flat_map(|at| [(at, false), (at, true)]) {
+        let dead = disk::Simulated::empty(Some(Stop { at, done, power: false }), Flushes::All);
+        let ended = make(&dead).is_err();
+        assert_eq!(ended, dead.ended().is_some());
+        let next = dead.again(None);
+        make(&next).unwrap();
+        let left = next.after_cut(None, None);
+        assert!(left.root().join("a/b/c").is_dir(), "{at} {done}");
+    }
 }
 
 #[test]
 fn without_flushing_a_power_cut_loses_what_was_acknowledged() {
     let job = Job::write();
-    let (_, operations) = run(&job, 1, None, false).unwrap();
-    let error = run(&job, 1, Some((operations / 2, true)), false).unwrap_err();
-    assert!(error.contains("was acknowledged and is lost"), "{error}");
+    let undisturbed = Case::undisturbed(1);
+    let (_, operations) = run(&job, &undisturbed).unwrap();
+    let stops = vec![Stop { at: operations / 2, done: true, power: true }];
+    let without = [(false, Flushes::All), (true, Flushes::NoFiles), (true, Flushes::NoDirectories)];
+    for (fsync, flushes) in without {
+        let case = Case { stops: stops.clone(), fsync, flushes, ..undisturbed.clone() };
+        let error = run(&job, &case).unwrap_err();
+        assert!(is_loss(&error), "{case:?}: {error}");
+    }
 }

@@ -1,9 +1,11 @@
 //! A store that fails as it is told: which operation, and how.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -54,8 +56,8 @@ const STALE: usize = 3;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) objects: Arc<dyn ObjectStore>,
-    /// Records of the log that were acknowledged.
-    acknowledged: Mutex<Vec<String>>,
+    /// Objects that a program was told of that they are there.
+    acknowledged: Arc<Mutex<BTreeMap<String, Bytes>>>,
     /// Operations so far, of all programs.
     operations: AtomicU64,
     /// Which operations fail, ascending.
@@ -69,18 +71,25 @@ impl World {
     pub(crate) fn new(faults: &[(u64, Fault)]) -> Arc<Self> {
         let mut faults = faults.to_vec();
         faults.sort_by_key(|(at, _)| *at);
-        Arc::new(Self { faults: Mutex::new(faults), ..Self::empty(Arc::new(InMemory::new())) })
+        let world = Self::empty(Arc::new(InMemory::new()), Arc::default());
+        Arc::new(Self { faults: Mutex::new(faults), ..world })
     }
 
-    /// One without faults over other objects.
-    pub(crate) fn on(objects: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self::empty(objects))
+    /// One without faults over other objects; what programs are told of is noted with the rest.
+    pub(crate) fn on(
+        objects: Arc<dyn ObjectStore>,
+        acknowledged: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    ) -> Arc<Self> {
+        Arc::new(Self::empty(objects, acknowledged))
     }
 
-    fn empty(objects: Arc<dyn ObjectStore>) -> Self {
+    fn empty(
+        objects: Arc<dyn ObjectStore>,
+        acknowledged: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    ) -> Self {
         Self {
             objects,
-            acknowledged: Mutex::default(),
+            acknowledged,
             operations: AtomicU64::new(0),
             faults: Mutex::default(),
             delayed: Mutex::default(),
@@ -88,9 +97,17 @@ impl World {
         }
     }
 
-    /// The records of the log that were acknowledged.
-    pub(crate) fn acknowledged(&self) -> Vec<String> {
-        self.acknowledged.lock().unwrap().clone()
+    /// Notes what a program is told about an object.
+    async fn tell(&self, location: &Path, told: &Result<PutResult>) {
+        if !matches!(told, Ok(_) | Err(Error::AlreadyExists { .. })) {
+            return;
+        }
+        // What is there, and not what was put: the two differ where it exists already.
+        if let Ok(found) = self.objects.get(location).await
+            && let Ok(bytes) = found.bytes().await
+        {
+            self.acknowledged.lock().unwrap().insert(location.to_string(), bytes);
+        }
     }
 
     /// Nothing fails any more.
@@ -192,6 +209,7 @@ impl ObjectStore for Simulated {
         }
         let takes_over = is_takeover(location, &payload);
         let applied = self.world.objects.put_opts(location, payload, options).await;
+        self.world.tell(location, &applied).await;
         if takes_over && applied.is_ok() {
             // What the dead had sent arrives now, and must not matter.
             let late: Vec<_> = self.world.delayed.lock().unwrap().drain(..).collect();
@@ -199,11 +217,7 @@ impl ObjectStore for Simulated {
                 drop(self.world.objects.put_opts(&location, payload, options).await);
             }
         }
-        let result = self.after(fault, applied?);
-        if result.is_ok() && location.as_ref().starts_with("log/") {
-            self.world.acknowledged.lock().unwrap().push(location.to_string());
-        }
-        result
+        self.after(fault, applied?)
     }
 
     async fn put_multipart_opts(
@@ -233,7 +247,13 @@ impl ObjectStore for Simulated {
             Ok(fault) => fault,
             Err(error) => return once(error),
         };
-        let deleted = self.world.objects.delete_stream(locations);
+        let world = Arc::clone(&self.world);
+        let forget = move |location: &Result<Path>| {
+            if let Ok(location) = location {
+                world.acknowledged.lock().unwrap().remove(location.as_ref());
+            }
+        };
+        let deleted = self.world.objects.delete_stream(locations.inspect(forget).boxed());
         match self.after(fault, deleted) {
             Ok(deleted) => deleted,
             Err(error) => once(error),
@@ -284,36 +304,4 @@ fn is_takeover(location: &Path, payload: &PutPayload) -> bool {
         let text = String::from_utf8_lossy(part);
         text.contains("\"kind\":\"takeover\"")
     })
-}
-
-/// Every object but the Delta logs, whose commit names are random and whose stamps are the clock's.
-pub(crate) async fn objects(world: &World) -> Vec<String> {
-    let listed: Vec<_> = world.objects.list(None).try_collect().await.unwrap();
-    let mut names: Vec<String> =
-        listed.into_iter().map(|object| object.location.to_string()).collect();
-    names.retain(|name| !name.contains("_delta_log"));
-    names.sort();
-    names
-}
-
-/// An object's bytes.
-pub(crate) async fn bytes(world: &World, path: &str) -> bytes::Bytes {
-    world.objects.get(&Path::from(path)).await.unwrap().bytes().await.unwrap()
-}
-
-/// The actions of a table's Delta log, in order.
-pub(crate) async fn delta_log(world: &World, table: &str) -> Vec<serde_json::Value> {
-    let folder = Path::from(format!("data/{table}/_delta_log"));
-    let listed: Vec<_> = world.objects.list(Some(&folder)).try_collect().await.unwrap();
-    let mut versions: Vec<Path> = listed.into_iter().map(|object| object.location).collect();
-    versions.retain(|path| path.extension() == Some("json"));
-    versions.sort();
-    let mut actions = Vec::new();
-    for version in versions {
-        let bytes = bytes(world, version.as_ref()).await;
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        actions
-            .extend(lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()));
-    }
-    actions
 }

@@ -65,6 +65,37 @@ impl<D: Disk> Durable<D> {
         Self { inner: Arc::new(inner), disk, fsync, directories }
     }
 
+    /// Creates the directory of a store, and what it lies in, one durable before the next.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub fn create_root(disk: &D, path: &FsPath, fsync: bool) -> io::Result<()> {
+        let parent = path.parent().map(|parent| match parent.as_os_str().is_empty() {
+            true => FsPath::new("."),
+            false => parent,
+        });
+        let flush = || match parent {
+            Some(parent) if fsync => disk.flush_directory(parent),
+            _ => Ok(()),
+        };
+        if path.is_dir() {
+            // Whoever made it may have died before it was flushed. Where that may not be flushed now, it
+            // lies in what is not ours, and was not made by us.
+            if let Err(error) = flush() {
+                tracing::debug!(path = %path.display(), %error, "not flushed");
+            }
+            return Ok(());
+        }
+        if let Some(parent) = parent {
+            Self::create_root(disk, parent, fsync)?;
+        }
+        match disk.create_directory(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        flush()
+    }
+
     /// Puts an object, in the place of another where that is asked for.
     async fn place(
         &self,

@@ -16,7 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::disk::{Disk, RealDisk};
+use super::disk::RealDisk;
 use super::durable::Durable;
 use crate::{Error, Result};
 
@@ -89,13 +89,8 @@ pub fn open_store_with(
 
 fn open_directory(directory: &FsPath, options: StoreOptions) -> Result<Arc<dyn ObjectStore>> {
     if options.create {
-        let failed = |source| Error::Io { path: directory.display().to_string(), source };
-        let new = !directory.exists();
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        if let Some(parent) = directory.parent().filter(|_| new && options.fsync) {
-            let parent = if parent.as_os_str().is_empty() { FsPath::new(".") } else { parent };
-            RealDisk.flush_directory(parent).map_err(failed)?;
-        }
+        Durable::create_root(&RealDisk, directory, options.fsync)
+            .map_err(|source| Error::Io { path: directory.display().to_string(), source })?;
     } else if !directory.is_dir() {
         let directory = directory.display();
         return Err(Error::Configuration(format!("no catalog at {directory}: no such directory")));
