@@ -83,5 +83,9 @@ fn processes_that_differ_are_refused() {
     let first = first.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&first.stderr);
     assert!(!first.status.success() && error.contains("process 1 is not the same"), "{error}");
-    assert!(!second.wait_with_output().unwrap().status.success());
+    let second = second.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&second.stderr);
+    // It is told, and does not wait for a process that will not come back.
+    assert!(!second.status.success() && error.contains("process 0"), "{error}");
+    assert!(error.contains("it says why"), "{error}");
 }

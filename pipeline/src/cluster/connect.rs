@@ -10,11 +10,14 @@ use super::Cluster;
 use super::message::Same;
 
 /// What a process says first, so that a stranger's connection is told apart; then its index, and what
-/// processes of one job must share. It is answered with [`WELCOME`], or not at all.
+/// processes of one job must share. It is answered with [`WELCOME`] or [`REFUSED`]; a stranger is not.
 const GREETING: &[u8; 8] = b"cloudops";
 
 /// The answer to one that is the same.
 const WELCOME: u8 = 1;
+
+/// The answer to one that is not.
+const REFUSED: u8 = 0;
 
 /// Between two looks for a process that is not there yet.
 const NAP: Duration = Duration::from_millis(50);
@@ -42,10 +45,11 @@ pub(crate) fn connect(
         let mut hung_up = Duration::ZERO;
         while streams[other].is_none() {
             match call(address, *index, same) {
-                Ok(stream) => streams[other] = Some(stream),
-                // It was there, and hung up: it is dying, or we are not the same.
+                Ok((WELCOME, stream)) => streams[other] = Some(stream),
+                Ok(_) => bail!("process {other} at {address} is not the same: it says why"),
+                // It was there, and hung up: it is dying, or none of ours.
                 Err(error) if is_hung_up(&error) && hung_up > MANNERS => {
-                    bail!("process {other} at {address} does not take this one: it says why");
+                    bail!("process {other} at {address} hangs up: is it one of this job?");
                 }
                 Err(error) if Instant::now() < until => {
                     if is_hung_up(&error) {
@@ -66,12 +70,14 @@ pub(crate) fn connect(
         match listener.accept() {
             Ok((stream, from)) => match greeted(stream) {
                 Ok((other, theirs, mut stream)) if other > *index && other < addresses.len() => {
+                    let answer = if theirs == *same { WELCOME } else { REFUSED };
+                    let answered = stream.write_all(&[answer]);
                     ensure!(
                         theirs == *same,
                         "process {other} is not the same: {theirs:?} there, {same:?} here; give all \
                          processes one build, one configuration and one number of workers"
                     );
-                    stream.write_all(&[WELCOME]).context("answering another process")?;
+                    answered.context("answering another process")?;
                     streams[other] = Some(stream);
                 }
                 Ok((other, ..)) => {
@@ -118,7 +124,8 @@ fn is_hung_up(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
 }
 
-fn call(address: &str, index: usize, same: &Same) -> std::io::Result<TcpStream> {
+/// Says who we are; gives the answer.
+fn call(address: &str, index: usize, same: &Same) -> std::io::Result<(u8, TcpStream)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let same = serde_json::to_vec(same)?;
@@ -127,9 +134,8 @@ fn call(address: &str, index: usize, same: &Same) -> std::io::Result<TcpStream> 
     stream.write_all(&(same.len() as u64).to_le_bytes())?;
     stream.write_all(&same)?;
     let mut answer = [0];
-    // One that is not the same is not answered, and says why itself.
     stream.read_exact(&mut answer)?;
-    Ok(stream)
+    Ok((answer[0], stream))
 }
 
 fn greeted(mut stream: TcpStream) -> std::io::Result<(usize, Same, TcpStream)> {
@@ -210,11 +216,13 @@ mod tests {
         let addresses = free(2);
         let other = Cluster { index: 1, addresses: addresses.clone() };
         let other = std::thread::spawn(move || {
-            connect(&other, &same(3), Duration::from_secs(2)).unwrap_err()
+            // Longer than any test may take: who is refused does not wait.
+            connect(&other, &same(3), Duration::from_secs(3_600)).unwrap_err()
         });
         let first = Cluster { index: 0, addresses };
         let error = connect(&first, &same(2), Duration::from_secs(30)).unwrap_err().to_string();
         assert!(error.contains("process 1 is not the same"), "{error}");
-        assert!(other.join().unwrap().to_string().contains("process 0"));
+        let error = other.join().unwrap().to_string();
+        assert!(error.contains("process 0") && error.contains("it says why"), "{error}");
     }
 }

@@ -186,7 +186,7 @@ struct Sending {
     /// The last alert that is known to be there.
     place: Option<Place>,
     leader: Option<Leader>,
-    /// Files whose alerts have all been sent.
+    /// Live files whose alerts have all been sent.
     read: BTreeSet<String>,
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -227,7 +227,7 @@ impl Sending {
             }
             rest = after;
         }
-        self.read.extend(files);
+        self.read = files;
         Ok(true)
     }
 
@@ -276,8 +276,9 @@ impl Sending {
         }
     }
 
-    /// The alerts that have not been sent, in order, and the files that they stand in.
-    fn new_alerts(&mut self) -> Result<(Vec<Alert>, Vec<String>)> {
+    /// The alerts that have not been sent, in order, and the files that need not be read again once
+    /// they are.
+    fn new_alerts(&mut self) -> Result<(Vec<Alert>, BTreeSet<String>)> {
         for _ in 0..LOOKS {
             self.runtime.block_on(self.catalog.refresh())?;
             if let Some(found) = self.read_files()? {
@@ -288,14 +289,17 @@ impl Sending {
     }
 
     /// The same; `None` where a file has just been replaced by another.
-    fn read_files(&self) -> Result<Option<(Vec<Alert>, Vec<String>)>> {
+    fn read_files(&self) -> Result<Option<(Vec<Alert>, BTreeSet<String>)>> {
         let first = self.place.map_or(0, |place| place.epoch);
         let state = Arc::clone(self.catalog.state());
         let mut epochs: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-        let mut files = Vec::new();
+        let mut files = BTreeSet::new();
         for file in state.files(TABLE) {
-            let before = epochs_of(&file.path).is_some_and(|(_, last)| last.0 < first);
-            if before || self.read.contains(&file.path) {
+            if epochs_of(&file.path).is_some_and(|(_, last)| last.0 < first) {
+                continue;
+            }
+            files.insert(file.path.clone());
+            if self.read.contains(&file.path) {
                 continue;
             }
             let bytes = self.runtime.block_on(self.catalog.store().get(&file.path))?;
@@ -306,7 +310,6 @@ impl Sending {
             for batch in reader {
                 texts_by_epoch(&batch.with_context(|| file.path.clone())?, &mut epochs)?;
             }
-            files.push(file.path.clone());
         }
         let mut alerts = Vec::new();
         for (epoch, mut texts) in epochs {

@@ -1,5 +1,8 @@
 //! Alerts in a topic: every one of them, with the key that says which.
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use fluvio_protocol::record::Record;
 use serde_json::Value;
 
@@ -9,7 +12,7 @@ use crate::job::Small;
 use crate::support::{backfill, cloudops, command, text};
 
 /// A job of so many steps whose alerts go to a topic.
-fn job(small: &Small, name: &str, alerts: &str) -> std::path::PathBuf {
+fn job(small: &Small, name: &str, alerts: &str) -> PathBuf {
     let sink = format!("[[sink]]\nfluvio = {:?}\n", small.cluster.address(alerts));
     let config = small.configure(name, 100, &sink);
     cloudops(&["train", "--config", text(&config)]);
@@ -67,6 +70,96 @@ fn alerts_are_sent_once_they_are_committed() {
     assert_eq!(small.cluster.records(&other), sent);
 }
 
+/// Has small files merged, and those that went into them deleted.
+const MAINTENANCE: &str = "[maintenance]\nfiles = 2\nkeep = \"0s\"\n";
+
+/// [`job`], with a word on maintenance.
+fn maintained(small: &Small, name: &str, alerts: &str) -> PathBuf {
+    let config = job(small, name, alerts);
+    let job = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, job + MAINTENANCE).unwrap();
+    config
+}
+
+fn compact(config: &Path) {
+    for command in ["compact", "gc"] {
+        cloudops(&[command, "--config", text(config)]);
+    }
+}
+
+/// Checks that no file of alerts is left as an epoch made it, and that files hold several epochs.
+fn check_merged(small: &Small, name: &str, config: &Path) {
+    let folder = config.with_extension("").join("data/alerts/pumps");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let files: Vec<String> = files.map(|file| file.into_string().unwrap()).collect();
+    assert!(files.iter().all(|file| file.starts_with('m')), "{files:?}");
+    let epochs = &small.sql(name, "select count(distinct epoch) as n from alerts")[0]["n"];
+    assert!(2 * files.len() as u64 <= epochs.as_u64().unwrap(), "{files:?} of {epochs} epochs");
+}
+
+/// Sends a job's alerts to another topic, where some of them are already.
+fn send_again(small: &Small, config: &Path, topic: &str, there: &[(String, String)]) -> String {
+    let other = small.cluster.topic("alerts-again", 1);
+    let record = |(key, value): &(String, String)| Record::new_key_value(&**key, &**value);
+    if !there.is_empty() {
+        small.cluster.produce(&other, 0, there.iter().map(record).collect());
+    }
+    let moved = std::fs::read_to_string(config).unwrap().replace(topic, &other);
+    let config = config.with_file_name(format!("{other}.toml"));
+    std::fs::write(&config, moved).unwrap();
+    assert_eq!(backfill(&config)["epochs"], 0, "nothing is left but alerts");
+    other
+}
+
+#[test]
+fn alerts_that_are_merged_before_they_are_sent_keep_their_keys() {
+    let small = Small::new(TestCluster::any(), 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = maintained(&small, "merged", &topic);
+    backfill(&config);
+    let sent = check(&small, "merged", &topic, false);
+    compact(&config);
+    check_merged(&small, "merged", &config);
+    // Nothing had been sent, or one; a part of an epoch; an epoch's last; all but one; all.
+    let sequence = |at: usize| sent[at].0.split_once('-').unwrap().1.parse::<u64>().unwrap();
+    let within = (1..sent.len()).find(|&at| sequence(at) == 1).unwrap();
+    let end = (within..sent.len()).find(|&at| sequence(at) == 0).unwrap();
+    for there in [0, 1, within, end, sent.len() - 1, sent.len()] {
+        let other = send_again(&small, &config, &topic, &sent[..there]);
+        assert_eq!(small.cluster.records(&other), sent, "{there} had been sent");
+    }
+}
+
+#[test]
+fn alerts_are_sent_once_while_their_files_are_merged() {
+    let small = Small::new(TestCluster::any(), 1);
+    small.produce(0, 0, 400);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = maintained(&small, "live", &topic);
+    let mut run =
+        command(&["run", "--config", text(&config)]).stdout(Stdio::null()).spawn().unwrap();
+    let mut sent = 0;
+    for step in 1..=5 {
+        while small.cluster.records(&topic).len() <= sent {
+            assert!(run.try_wait().unwrap().is_none(), "it has stopped by itself");
+            std::thread::yield_now();
+        }
+        // What was sent, and what was not yet, now stands in other files.
+        compact(&config);
+        sent = small.cluster.records(&topic).len();
+        small.produce(0, 400 * step, 400 * (step + 1));
+    }
+    assert!(Command::new("kill").arg(run.id().to_string()).status().unwrap().success());
+    assert!(run.wait().unwrap().success(), "it drains and ends well");
+    backfill(&config);
+    let sent = check(&small, "live", &topic, false);
+    compact(&config);
+    check_merged(&small, "live", &config);
+    let other = send_again(&small, &config, &topic, &[]);
+    assert_eq!(small.cluster.records(&other), sent, "what live files gave, merged ones give");
+}
+
 #[test]
 fn alerts_survive_brokers_that_fail_and_answers_that_are_lost() {
     let (cluster, broker) = TestCluster::in_process();
@@ -120,7 +213,7 @@ fn a_killed_job_sends_the_rest() {
 fn a_topic_of_somebody_else_is_refused() {
     let small = Small::new(TestCluster::any(), 1);
     small.produce(0, 0, 400);
-    let refused = |config: &std::path::Path, what: &str| {
+    let refused = |config: &Path, what: &str| {
         let output = command(&["backfill", "--config", text(config)]).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains(what), "{what}: {error}");
