@@ -1,12 +1,14 @@
 //! Alerts in a topic: every one of them, with the key that says which.
 
+use std::process::{Command, Stdio};
+
 use fluvio_protocol::record::Record;
 use serde_json::Value;
 
 use crate::broker::Faults;
 use crate::cluster::TestCluster;
 use crate::job::Small;
-use crate::support::{backfill, cloudops, command, text};
+use crate::support::{assert_same, backfill, cloudops, command, text};
 
 /// A job of so many steps whose alerts go to a topic.
 fn job(small: &Small, name: &str, alerts: &str) -> std::path::PathBuf {
@@ -79,6 +81,40 @@ fn alerts_survive_brokers_that_fail_and_answers_that_are_lost() {
     backfill(&config);
     assert_eq!(broker.state().faults.unanswered, 0, "the fault has struck");
     check(&small, "failing", &topic, false);
+}
+
+#[test]
+fn a_job_and_its_alerts_are_the_same_while_real_brokers_restart() {
+    let Some((cluster, mut restarts)) = TestCluster::restarting() else { return };
+    let small = Small::new(cluster, 1);
+    small.produce(0, 0, 1_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "restless", &topic);
+    let calm = small.configure("calm", 100, "");
+    cloudops(&["train", "--config", text(&calm)]);
+
+    let arguments = ["run", "--config", text(&config)];
+    let mut run = command(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    while small.cluster.records(&topic).is_empty() {
+        assert!(run.try_wait().unwrap().is_none(), "it has stopped by itself");
+        std::thread::yield_now();
+    }
+    for at in 1..20 {
+        small.produce(0, at * 1_000, (at + 1) * 1_000);
+        restarts.next();
+        restarts.wait();
+        small.cluster.wait_for(&small.topic, 1);
+        small.cluster.wait_for(&topic, 1);
+        assert!(run.try_wait().unwrap().is_none(), "it has stopped by itself");
+    }
+    let stopped = Command::new("kill").arg(run.id().to_string()).status().unwrap();
+    assert!(stopped.success() && run.wait().unwrap().success(), "it drains and ends well");
+    backfill(&config);
+    let sent = check(&small, "restless", &topic, false).len();
+
+    backfill(&calm);
+    assert_same(&small.tables("calm"), &small.tables("restless"), "with restarts");
+    println!("{sent} alerts with {} restarts", restarts.begun);
 }
 
 #[test]
