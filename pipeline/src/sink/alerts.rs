@@ -238,9 +238,12 @@ impl Sending {
             let Self { cluster, address, leader, place, .. } = self;
             let attempt = run_block_on(async {
                 if leader.is_none() {
-                    // What an attempt without an answer has left there need not be sent again.
+                    let found = cluster.leader(&address.topic, partition(address)).await?;
+                    // What an attempt without an answer has left there need not be sent again, nor
+                    // what replicas still lack: each attempt would leave it there once more.
+                    found.settled().await?;
                     *place = sent_up_to(cluster, address).await?.max(*place);
-                    *leader = Some(cluster.leader(&address.topic, partition(address)).await?);
+                    *leader = Some(found);
                 }
                 let Some(leader) = leader else { return Ok(()) };
                 let new = batch.iter().filter(|alert| Some(alert.place) > *place);

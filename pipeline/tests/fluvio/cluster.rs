@@ -1,13 +1,17 @@
 //! A cluster to test against, and what a producer does to it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use cloudops_pipeline::config::FluvioConfig;
 use cloudops_pipeline::source::fluvio::address::Address;
-use cloudops_pipeline::source::fluvio::cluster::Cluster;
+use cloudops_pipeline::source::fluvio::cluster::{Cluster, Failure};
 use cloudops_pipeline::source::fluvio::{ask, find, records};
 use fluvio::Compression;
+use fluvio_future::future::or;
 use fluvio_future::task::run_block_on;
+use fluvio_future::timer::sleep;
 use fluvio_protocol::record::{Batch, RawRecords, Record};
 use fluvio_sc_schema::objects::{CommonCreateRequest, CreateRequest, ObjectApiCreateRequest};
 use fluvio_sc_schema::topic::TopicSpec;
@@ -15,28 +19,56 @@ use fluvio_sc_schema::{Status, TryEncodableFrom};
 use fluvio_socket::{ClientConfig, MultiplexerSocket, VersionedSerialSocket};
 
 use crate::broker::Broker;
+use crate::restarts::Restarts;
+
+/// Tests share the real cluster, but for one that restarts its brokers.
+static REAL: RwLock<()> = RwLock::new(());
+
+/// What a test holds of the real cluster.
+enum Share {
+    Part { _held: RwLockReadGuard<'static, ()> },
+    Whole { _held: RwLockWriteGuard<'static, ()> },
+}
 
 /// A cluster, of this process or a real one.
 pub(crate) struct TestCluster {
     pub(crate) endpoint: String,
     /// The one of this process.
     pub(crate) broker: Option<Broker>,
+    /// None of a cluster of this process.
+    _share: Option<Share>,
 }
 
 impl TestCluster {
     /// The real cluster where one is named.
     pub(crate) fn any() -> Self {
         match std::env::var("FLUVIO_ENDPOINT") {
-            Ok(endpoint) => Self { endpoint, broker: None },
+            Ok(endpoint) => {
+                let held = REAL.read().unwrap_or_else(PoisonError::into_inner);
+                Self { endpoint, broker: None, _share: Some(Share::Part { _held: held }) }
+            }
             Err(_) => Self::in_process().0,
         }
+    }
+
+    /// The real cluster for one test alone, and what restarts its brokers; none where none is named,
+    /// and the test passes by.
+    pub(crate) fn restarting() -> Option<(Self, Restarts)> {
+        let (Ok(endpoint), Some(restarts)) = (std::env::var("FLUVIO_ENDPOINT"), Restarts::named())
+        else {
+            println!("skipped: FLUVIO_ENDPOINT and FLUVIO_RESTART are not set");
+            return None;
+        };
+        let held = REAL.write().unwrap_or_else(PoisonError::into_inner);
+        let share = Some(Share::Whole { _held: held });
+        Some((Self { endpoint, broker: None, _share: share }, restarts))
     }
 
     /// The cluster of this process, which can be made to fail.
     pub(crate) fn in_process() -> (Self, Broker) {
         let broker = Broker::start();
         let endpoint = broker.endpoint.clone();
-        (Self { endpoint, broker: Some(broker.clone()) }, broker)
+        (Self { endpoint, broker: Some(broker.clone()), _share: None }, broker)
     }
 
     /// Makes a topic that no other test has.
@@ -55,15 +87,34 @@ impl TestCluster {
             let request = CreateRequest::new(common, topic);
             let request = ObjectApiCreateRequest::try_encode_from(request, version).unwrap();
             let request = socket.new_request(request, Some(version));
-            let status: Status = socket.send_and_receive(request).await.unwrap();
-            assert!(!status.is_error(), "{status}");
+            let answered = async {
+                let status: Status = socket.send_and_receive(request).await.unwrap();
+                assert!(!status.is_error(), "{status}");
+            };
+            // A real controller may forget to answer. It takes a moment, too, to choose the leaders.
+            or(answered, self.led(&name, partitions as usize)).await;
+            self.led(&name, partitions as usize).await;
         });
-        // A real cluster takes a moment to give each partition a leader.
-        let address = self.parsed(&name);
-        while !find(&self.cluster(), &address).is_ok_and(|all| all.len() == partitions as usize) {
-            std::thread::yield_now();
-        }
         name
+    }
+
+    /// Waits until each of a topic's partitions has a leader.
+    pub(crate) fn wait_for(&self, topic: &str, partitions: usize) {
+        run_block_on(self.led(topic, partitions));
+    }
+
+    async fn led(&self, topic: &str, partitions: usize) {
+        let cluster = self.cluster();
+        let leaders = async || {
+            let numbers = cluster.partitions(topic).await?;
+            for number in &numbers {
+                cluster.leader(topic, *number).await?.offsets().await?;
+            }
+            Ok::<_, Failure>(numbers.len())
+        };
+        while !leaders().await.is_ok_and(|leaders| leaders == partitions) {
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn address(&self, topic: &str) -> String {

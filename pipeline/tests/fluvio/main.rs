@@ -1,5 +1,6 @@
 //! Fluvio as source and sink, against a cluster in this process, or a real one that `FLUVIO_ENDPOINT`
-//! names: then what only the one in this process can do, to fail on demand, is passed over.
+//! names: what only the one in this process can do, to fail on demand, is tested there in any case.
+//! Where `FLUVIO_RESTART` names a command that restarts a broker, the real one fails too.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@ mod broker;
 mod cluster;
 mod job;
 mod reading;
+mod restarts;
 mod sink;
 #[path = "../support/mod.rs"]
 mod support;

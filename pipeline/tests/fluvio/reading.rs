@@ -72,8 +72,14 @@ impl TestCluster {
 /// Checks that what comes is the records from one offset to another, each once and in order; gives
 /// whether the partition has ended then.
 fn expect(events: &Receiver<Event>, from: u64, to: u64) -> bool {
+    expect_with(events, from, to, |_| {})
+}
+
+/// The same; `before` is told what is next, each time before more is taken.
+fn expect_with(events: &Receiver<Event>, from: u64, to: u64, mut before: impl FnMut(u64)) -> bool {
     let mut next = from;
     while next < to {
+        before(next);
         let chunk = match events.recv().unwrap() {
             Event::Chunk(chunk) => chunk,
             Event::Ended => panic!("ended at {next}"),
@@ -124,6 +130,29 @@ fn a_million_records_come_once_and_in_order_while_brokers_restart() {
         state.misled
     );
     assert!(state.cut > 50 && state.struck > 20 && state.misled > 5, "the faults have struck");
+}
+
+#[test]
+fn a_million_records_come_once_and_in_order_while_real_brokers_restart() {
+    let Some((cluster, mut restarts)) = TestCluster::restarting() else { return };
+    let topic = cluster.topic("million", 1);
+    cluster.fill(&topic, MILLION);
+    let begin = Instant::now();
+    // Far more than a reader runs ahead by: it meets every restart.
+    let every = 50_000;
+    let events = cluster.read(&topic, 0, Some(MILLION));
+    assert!(expect_with(&events, 0, MILLION, |next| {
+        if next / every > restarts.begun {
+            restarts.next();
+        }
+    }));
+    restarts.wait();
+    println!(
+        "{MILLION} records in {:.1} s with {} restarts",
+        begin.elapsed().as_secs_f64(),
+        restarts.begun
+    );
+    assert_eq!(restarts.begun, MILLION / every - 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::broker::Faults;
 use crate::cluster::TestCluster;
 use crate::job::Small;
-use crate::support::{backfill, cloudops, command, text};
+use crate::support::{assert_same, backfill, cloudops, command, text};
 
 /// A job of so many steps whose alerts go to a topic.
 fn job(small: &Small, name: &str, alerts: &str) -> PathBuf {
@@ -172,6 +172,54 @@ fn alerts_survive_brokers_that_fail_and_answers_that_are_lost() {
     backfill(&config);
     assert_eq!(broker.state().faults.unanswered, 0, "the fault has struck");
     check(&small, "failing", &topic, false);
+}
+
+#[test]
+fn alerts_that_replicas_lack_are_waited_for_and_not_sent_again() {
+    let (cluster, broker) = TestCluster::in_process();
+    let small = Small::new(cluster, 1);
+    small.produce(0, 0, 2_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "late", &topic);
+    broker.state().faults = Faults { unreplicated: 1, ..Faults::default() };
+    backfill(&config);
+    assert_eq!(broker.state().faults.unreplicated, 0, "the fault has struck");
+    check(&small, "late", &topic, false);
+}
+
+#[test]
+fn a_job_and_its_alerts_are_the_same_while_real_brokers_restart() {
+    let Some((cluster, mut restarts)) = TestCluster::restarting() else { return };
+    let small = Small::new(cluster, 1);
+    small.produce(0, 0, 1_000);
+    let topic = small.cluster.topic("alerts", 1);
+    let config = job(&small, "restless", &topic);
+    let calm = small.configure("calm", 100, "");
+    cloudops(&["train", "--config", text(&calm)]);
+
+    let arguments = ["run", "--config", text(&config)];
+    let mut run = command(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    while small.cluster.records(&topic).is_empty() {
+        assert!(run.try_wait().unwrap().is_none(), "it has stopped by itself");
+        std::thread::yield_now();
+    }
+    for at in 1..20 {
+        small.produce(0, at * 1_000, (at + 1) * 1_000);
+        restarts.next();
+        restarts.wait();
+        small.cluster.wait_for(&small.topic, 1);
+        small.cluster.wait_for(&topic, 1);
+        assert!(run.try_wait().unwrap().is_none(), "it has stopped by itself");
+    }
+    let stopped = Command::new("kill").arg(run.id().to_string()).status().unwrap();
+    assert!(stopped.success() && run.wait().unwrap().success(), "it drains and ends well");
+    backfill(&config);
+    // A broker that dies may take an alert, and not say so to who asks after it.
+    let sent = check(&small, "restless", &topic, true).len();
+
+    backfill(&calm);
+    assert_same(&small.tables("calm"), &small.tables("restless"), "with restarts");
+    println!("{sent} alerts with {} restarts", restarts.begun);
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Cluster {
             Some(local) if self.local => format!("{}:{}", local.host, local.port),
             _ => spu.spec.public_endpoint.addr(),
         });
-        Ok(Leader::new(connect(client).await?, topic, partition))
+        Ok(Leader::new(connect(client).await?, topic, partition, spec.replicas.len()))
     }
 
     fn client(&self) -> ClientConfig {

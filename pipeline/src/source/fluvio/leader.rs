@@ -10,6 +10,7 @@ use fluvio_protocol::record::{
 };
 use fluvio_socket::{AsyncResponse, VersionedSerialSocket};
 use fluvio_spu_schema::Isolation;
+use fluvio_spu_schema::fetch::{FetchPartition, FetchRequest, FetchableTopic};
 use fluvio_spu_schema::produce::{DefaultProduceRequest, PartitionProduceData, TopicProduceData};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::stream_fetch::DefaultStreamFetchRequest;
@@ -20,6 +21,9 @@ use super::cluster::{Failure, over};
 
 /// How long a broker may take to have a record on all its replicas.
 const COMMIT: Duration = Duration::from_secs(10);
+
+/// Bytes that are enough to see that there is a batch.
+const GLANCE: i32 = 1 << 10;
 
 /// Where a partition's log begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +62,17 @@ pub struct Leader {
     socket: VersionedSerialSocket,
     topic: String,
     partition: u32,
+    replicas: usize,
 }
 
 impl Leader {
-    pub(super) fn new(socket: VersionedSerialSocket, topic: &str, partition: u32) -> Self {
-        Self { socket, topic: topic.to_owned(), partition }
+    pub(super) fn new(
+        socket: VersionedSerialSocket,
+        topic: &str,
+        partition: u32,
+        replicas: usize,
+    ) -> Self {
+        Self { socket, topic: topic.to_owned(), partition, replicas }
     }
 
     /// Where the log begins and ends now.
@@ -82,6 +92,43 @@ impl Leader {
         let start = whole(found.start_offset).map_err(Failure::Again)?;
         let end = whole(found.last_stable_offset).map_err(Failure::Again)?;
         Ok(Offsets { start, end })
+    }
+
+    /// Checks that all replicas have all of the log. What they lack is not among what [`Leader::offsets`]
+    /// counts, and may yet come to be.
+    ///
+    /// # Errors
+    /// When they do not have it now, and when the broker cannot say.
+    pub async fn settled(&self) -> Result<(), Failure> {
+        if self.replicas < 2 {
+            // There is nothing to wait for: after a crash a broker may count less than its log holds, and
+            // that stays so until more is written.
+            return Ok(());
+        }
+        let end = self.offsets().await?.end;
+        let partition = FetchPartition {
+            partition_index: self.partition,
+            fetch_offset: end as i64,
+            max_bytes: GLANCE,
+            ..FetchPartition::default()
+        };
+        let topic = FetchableTopic { name: self.topic.clone(), fetch_partitions: vec![partition] };
+        let request = FetchRequest::<RecordSet<RawRecords>> {
+            max_bytes: GLANCE,
+            isolation_level: Isolation::ReadUncommitted,
+            topics: vec![topic],
+            ..FetchRequest::default()
+        };
+        let answer = over(&self.socket, "reading", self.socket.send_receive(request)).await?;
+        let Some(found) = answer.find_partition(&self.topic, self.partition) else {
+            return Err(Failure::Again(anyhow!("the broker says nothing of what was asked for")));
+        };
+        self.accept(&found.error_code)?;
+        if found.records.batches.is_empty() {
+            return Ok(());
+        }
+        let Self { topic, partition, .. } = self;
+        Err(Failure::Again(anyhow!("{topic}/{partition}: replicas lack records from {end} on")))
     }
 
     /// The stream of responses from an offset on, each of at most so many bytes.

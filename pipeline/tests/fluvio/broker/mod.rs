@@ -66,6 +66,9 @@ pub(crate) struct Partition {
     pub(crate) leader: BrokerId,
     /// How often the controller will still name the other broker.
     pub(crate) stale: u32,
+    /// Where the log ends for all replicas while they lack its last records, and how often offsets are
+    /// asked for until they have them.
+    pub(crate) lacking: Option<(i64, u32)>,
 }
 
 #[derive(Default)]
@@ -85,6 +88,8 @@ pub(crate) struct Faults {
     pub(crate) kinds: Vec<Fault>,
     /// How many produce requests are carried out and never answered.
     pub(crate) unanswered: u32,
+    /// How many produce requests are carried out and replicas are late with.
+    pub(crate) unreplicated: u32,
     /// Whether produce requests are refused.
     pub(crate) unwilling: bool,
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use fluvio_future::task::spawn;
-use fluvio_protocol::api::{Request, RequestHeader, RequestMessage, ResponseMessage};
+use fluvio_protocol::api::{Request, RequestHeader, RequestKind, RequestMessage, ResponseMessage};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::versions::{ApiVersionKey, ApiVersionsRequest, ApiVersionsResponse};
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_socket::{ExclusiveFlvSink, FluvioSocket};
-use fluvio_spu_schema::fetch::FetchablePartitionResponse;
+use fluvio_spu_schema::fetch::{
+    FetchRequest, FetchResponse, FetchablePartitionResponse, FetchableTopicResponse,
+};
 use fluvio_spu_schema::produce::{
     DefaultProduceRequest, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
@@ -28,6 +30,9 @@ use futures_util::{AsyncWriteExt, StreamExt};
 use tokio::sync::watch;
 
 use super::{BrokerId, Fault, Partition, Shared};
+
+/// How often offsets are asked for while replicas are late, before the last time.
+const LATE: u32 = 3;
 
 /// Encoded batches as they lie in a log, the last of them maybe cut.
 #[derive(Debug, Default)]
@@ -85,6 +90,10 @@ impl Connection {
             let asked = FetchOffsetsRequest::decode_from(&mut request, version).unwrap();
             let answer = self.offsets(&asked);
             self.reply::<FetchOffsetsRequest>(header, answer).await;
+        } else if header.api_key() == FetchRequest::<Slice>::API_KEY {
+            let asked = FetchRequest::<Slice>::decode_from(&mut request, version).unwrap();
+            let answer = self.fetch(&asked);
+            self.reply::<FetchRequest<Slice>>(header, answer).await;
         } else if is(SpuServerApiKey::StreamFetch) {
             let asked = DefaultStreamFetchRequest::decode_from(&mut request, version).unwrap();
             let id = self.streams.len() as u32 + 1;
@@ -132,10 +141,14 @@ impl Connection {
                     partition_index: index,
                     ..FetchOffsetPartitionResponse::default()
                 };
-                let held = state.topics.get(&topic.name).and_then(|all| all.get(index as usize));
+                let held = state.topics.get_mut(&topic.name);
+                let held = held.and_then(|all| all.get_mut(index as usize));
                 match held.filter(|held| held.leader == self.id) {
-                    Some(Partition { log, .. }) => {
-                        (answer.start_offset, answer.last_stable_offset) = (log.start, log.end);
+                    Some(Partition { log, lacking, .. }) => {
+                        let end = lacking.map_or(log.end, |(end, _)| end);
+                        (answer.start_offset, answer.last_stable_offset) = (log.start, end);
+                        *lacking =
+                            lacking.and_then(|(end, times)| Some((end, times.checked_sub(1)?)));
                     }
                     None => {
                         answer.error_code = ErrorCode::PartitionNotLeader;
@@ -149,10 +162,42 @@ impl Connection {
         FetchOffsetsResponse { topics }
     }
 
+    /// What a log holds, whether replicas have it or not.
+    fn fetch(&self, asked: &FetchRequest<Slice>) -> FetchResponse<Slice> {
+        let state = self.shared.state();
+        let mut topics = Vec::new();
+        for topic in &asked.topics {
+            let mut partitions = Vec::new();
+            for partition in &topic.fetch_partitions {
+                let index = partition.partition_index;
+                let mut answer = FetchablePartitionResponse {
+                    partition_index: index,
+                    ..FetchablePartitionResponse::default()
+                };
+                let held = state.topics.get(&topic.name).and_then(|all| all.get(index as usize));
+                match held.filter(|held| held.leader == self.id) {
+                    None => answer.error_code = ErrorCode::NotLeaderForPartition,
+                    Some(held) => {
+                        match held.log.slice(partition.fetch_offset, partition.max_bytes as usize) {
+                            Ok((bytes, _)) => answer.records = Slice(bytes),
+                            Err(code) => answer.error_code = code,
+                        }
+                    }
+                }
+                partitions.push(answer);
+            }
+            let name = topic.name.clone();
+            topics.push(FetchableTopicResponse { name, partitions, ..Default::default() });
+        }
+        FetchResponse { topics, ..FetchResponse::default() }
+    }
+
     /// Appends; none when the answer is to be lost.
     fn produce(&self, asked: DefaultProduceRequest) -> Option<ProduceResponse> {
         let mut state = self.shared.state();
         let unwilling = state.faults.unwilling;
+        let late = state.faults.unreplicated > 0;
+        state.faults.unreplicated = state.faults.unreplicated.saturating_sub(1);
         let mut responses = Vec::new();
         for topic in asked.topics {
             let mut partitions = Vec::new();
@@ -168,6 +213,12 @@ impl Connection {
                     None => answer.error_code = ErrorCode::NotLeaderForPartition,
                     Some(held) => {
                         answer.base_offset = held.log.end;
+                        if late {
+                            let (end, _) = held.lacking.unwrap_or((held.log.end, 0));
+                            held.lacking = Some((end, LATE));
+                            let (kind, timeout_ms) = (RequestKind::Produce, 10_000);
+                            answer.error_code = ErrorCode::RequestTimedOut { timeout_ms, kind };
+                        }
                         for batch in data.records.batches {
                             held.log.append(batch);
                         }
@@ -203,6 +254,7 @@ fn versions() -> ApiVersionsResponse {
         api_keys: vec![
             key::<DefaultProduceRequest>(0),
             key::<FetchOffsetsRequest>(FetchOffsetsRequest::DEFAULT_API_VERSION),
+            key::<FetchRequest<Slice>>(0),
             key::<DefaultStreamFetchRequest>(0),
             key::<UpdateOffsetsRequest>(0),
         ],
