@@ -128,7 +128,7 @@ fn all(job: &Job, want: &Kept, cases: u64, case: impl Fn(u64) -> Case + Sync) {
 fn cut(operations: u64, cases: u64, at: u64) -> (Stop, Option<u64>) {
     // Before and after every operation, and either kind of loss. The stride is odd: all four come up.
     let all = 4 * operations;
-    let place = at * (all / cases.min(all) | 1) % all;
+    let place = at * ((all / cases.min(all)) | 1) % all;
     (Stop { at: place / 4, done: place % 2 == 1, power: true }, (place / 2 % 2 == 1).then_some(at))
 }
 
@@ -159,7 +159,8 @@ fn what_a_dead_program_left_unflushed_is_not_lost_once_its_successor_relies_on_i
     let case = |at| {
         let (cut, chance) = cut(operations, cuts, at);
         let mut random = SplitMix64::new(at);
-        let soon = Stop { at: random.bits() % SOON, done: random.bits() % 2 == 0, power: true };
+        let soon =
+            Stop { at: random.bits() % SOON, done: random.bits().is_multiple_of(2), power: true };
         Case { stops: vec![Stop { power: false, ..cut }, soon], chance, ..undisturbed.clone() }
     };
     all(&job, &want, cuts, case);
