@@ -32,8 +32,10 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
 /// The job of all cases, and where its input lies.
 pub(crate) struct Job {
     dir: tempfile::TempDir,
-    cases: AtomicU64,
 }
+
+/// Cases of all jobs of this process: their stores have names in common.
+static CASES: AtomicU64 = AtomicU64::new(0);
 
 /// A program that dies more often than this is stuck.
 const STARTS: usize = 40;
@@ -65,7 +67,7 @@ impl Job {
             }),
         );
         write("job.toml", JOB);
-        Self { dir, cases: AtomicU64::new(0) }
+        Self { dir }
     }
 
     /// Runs a case to its end; gives what is left and how many operations it took.
@@ -84,7 +86,7 @@ impl Job {
         workers: usize,
         store: &mut dyn FnMut() -> Arc<dyn ObjectStore>,
     ) -> Result<(), String> {
-        let name = format!("case-{}", self.cases.fetch_add(1, Ordering::Relaxed));
+        let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
         let mut again =
             |what: &str, step: &mut dyn FnMut(Arc<dyn ObjectStore>) -> anyhow::Result<()>| {
                 for _ in 0..STARTS {

@@ -21,7 +21,7 @@ use crate::kept::Kept;
 use crate::store::{Simulated, World};
 
 /// Cuts that each run of the tests takes in each of the two rounds, spread over all operations.
-const CUTS: u64 = 360;
+const CUTS: u64 = 240;
 
 /// How many operations the successor of a dead program does at most before the power goes.
 const SOON: u64 = 60;

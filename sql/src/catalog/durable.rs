@@ -60,7 +60,9 @@ impl<D: Disk> Durable<D> {
     /// The same on a disk of one's own, whose files are those of the local store.
     #[must_use]
     pub fn on(disk: Arc<D>, inner: LocalFileSystem, fsync: bool) -> Self {
-        let root = inner.path_to_filesystem(&Path::default());
+        // Only an object has a path to be asked for.
+        let object = inner.path_to_filesystem(&Path::from("object"));
+        let root = object.ok().and_then(|path| Some(path.parent()?.to_owned()));
         let directories = Arc::new(Mutex::new(root.into_iter().collect()));
         Self { inner: Arc::new(inner), disk, fsync, directories }
     }
