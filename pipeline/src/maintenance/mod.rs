@@ -86,6 +86,7 @@ impl Maintainer {
     pub async fn compact(&mut self, mut told: impl FnMut(&str, usize)) -> Result<Done> {
         let mut done = Done::default();
         self.catalog.refresh().await?;
+        self.catalog.confirm().await?;
         while let Some(merge) = compact::next(self.catalog.state(), &self.settings) {
             let record =
                 compact::make(self.catalog.store(), &merge, &self.settings, &*self.clock).await?;
@@ -144,6 +145,8 @@ impl Maintainer {
     /// When the store fails, or somebody else writes to the Delta tables.
     pub async fn publish(&mut self) -> Result<Done> {
         self.catalog.refresh().await?;
+        // Delta's log must never be ahead of ours.
+        self.catalog.confirm().await?;
         let published = self.delta.publish(&self.catalog, &*self.clock).await?;
         Ok(Done { published, ..Done::default() })
     }

@@ -51,6 +51,8 @@ pub struct Catalog {
     unresolved: Option<Unresolved>,
     state: Arc<State>,
     folder: Folder,
+    /// The last record that is known to be there for good.
+    confirmed: u64,
 }
 
 /// A record that may or may not have landed: the store did not say.
@@ -94,6 +96,7 @@ impl Catalog {
             unresolved: None,
             state: Arc::default(),
             folder: Folder::default(),
+            confirmed: 0,
         };
         if let Some(state) = fold::newest(&catalog.store).await? {
             catalog.state = Arc::new(state);
@@ -164,6 +167,25 @@ impl Catalog {
         Ok(())
     }
 
+    /// Makes sure that what has been read is there for good, as an append does: a writer that was killed
+    /// may have left a record that a power cut would still take away. For those who pass on what they
+    /// read to others, and append nothing.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub async fn confirm(&mut self) -> Result<()> {
+        let last = self.state.next_seq - 1;
+        if last > self.confirmed {
+            let path = log_path(last);
+            if let Some(bytes) = self.store.get(&path).await? {
+                // A store that is told to create what exists flushes it, too.
+                self.store.put_file(&path, bytes).await?;
+            }
+            self.confirmed = last;
+        }
+        Ok(())
+    }
+
     /// Begins a new generation, fencing every writer before it, and returns its number.
     ///
     /// The state is then as the fenced writer left it, and final: restore from it.
@@ -230,6 +252,7 @@ impl Catalog {
         self.allow(&record)?;
         loop {
             if let Some(seq) = self.attempt(record.clone()).await? {
+                self.confirmed = seq;
                 self.write_folds().await;
                 return Ok(seq);
             }
