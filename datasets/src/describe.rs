@@ -133,7 +133,7 @@ impl Summary {
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let bug = |error: cloudops_operators::Error| Error::Configuration(error.to_string());
         self.rows += rows.num_rows() as u64;
-        for entity in schema::texts(rows, ENTITY_ID).map_err(bug)?.iter().flatten() {
+        for entity in schema::labels(rows, ENTITY_ID).map_err(bug)?.iter().flatten() {
             if !self.entities.contains(entity) {
                 self.entities.insert(entity.to_owned());
             }
@@ -151,7 +151,7 @@ impl Summary {
             }
         }
         if self.kind == StreamKind::Cost {
-            let currencies = schema::texts(rows, cost::CURRENCY).map_err(bug)?;
+            let currencies = schema::labels(rows, cost::CURRENCY).map_err(bug)?;
             let billed = schema::column(rows, cost::BILLED_COST).map_err(bug)?;
             let billed = billed.as_primitive::<Decimal128Type>().values();
             for (currency, amount) in currencies.iter().flatten().zip(billed) {

@@ -14,10 +14,11 @@ use arrow::array::{
     ArrayRef, AsArray, DictionaryArray, Float32Array, Float64Array, Int64Array, RecordBatch,
     StringArray, TimestampMillisecondArray,
 };
-use arrow::datatypes::{Decimal128Type, Float32Type, Int32Type};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Int32Type, TimeUnit};
 use bytes::Bytes;
 use cloudops_datasets::{Error, Format, ReadBatch, Reject, Result, open};
-use cloudops_operators::schema::{ENTITY_ID, TS, audit, column, cost, offsets, texts, times};
+use cloudops_operators::schema::{ENTITY_ID, TS, audit, column, cost, labels, offsets, times};
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 
@@ -76,7 +77,7 @@ fn check_rejects(rejects: &[Reject], expected: &[(u64, &str, &str)]) {
 }
 
 fn strings(rows: &RecordBatch, name: &str) -> Vec<String> {
-    let texts = texts(rows, name).unwrap();
+    let texts = labels(rows, name).unwrap();
     texts.iter().map(|text| text.unwrap_or("-").to_owned()).collect()
 }
 
@@ -231,6 +232,107 @@ fn focus_parquet_keeps_money_exact() {
     assert_eq!(money(cost::BILLED_COST), [12_345_678_900, -100]);
     assert_eq!(money(cost::EFFECTIVE_COST), [100_000_000_000, 150_000]);
     assert_eq!(times(&rows, TS).unwrap(), [1_730_419_200_000_000; 2]);
+}
+
+const CHARGES: &str = r#"{"format": "charges", "mapping": {"account": "acct", "provider":
+    {"value": "AWS"}, "service": "svc", "currency": {"value": "USD"}, "start": "day",
+    "known": "seen", "effective_cost": "cost", "region": "zone", "line": ["id", "part"],
+    "version": "v"}}"#;
+
+fn charges() -> RecordBatch {
+    let texts = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let text = |values: [&'static str; 4]| texts(values.map(Some).to_vec());
+    let numbers = |values: [i64; 4]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+    RecordBatch::try_from_iter([
+        ("acct", text(["a", "a", "b", "b"])),
+        ("svc", text(["s", "t", "s", "s"])),
+        ("zone", texts(vec![Some("north"), None, Some("south"), Some("north")])),
+        ("day", text(["2026-01-01", "2026-01-01", "2026-01-02", "2026-01-02"])),
+        ("seen", text(["2026-01-02T01:00:00Z"; 4])),
+        ("cost", Arc::new(Float64Array::from(vec![0.1, -2.5, 1e-9, 7.0])) as ArrayRef),
+        ("id", numbers([1, 2, 3, 1])),
+        ("part", text(["x", "x", "y", "x"])),
+        ("v", numbers([1, 1, 1, 2])),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn charges_are_the_same_from_text_and_from_parquet() {
+    let format = format(CHARGES);
+    let batch = charges();
+    let (slow, rejects) = read(&parquet(&batch), "bill.parquet", &format);
+    assert_eq!(rejects, []);
+    assert_eq!(strings(&slow, ENTITY_ID), ["a", "a", "b", "b"]);
+    assert_eq!(strings(&slow, cost::REGION), ["north", "-", "south", "north"]);
+    assert_eq!(strings(&slow, cost::CURRENCY), ["USD"; 4]);
+    let money = column(&slow, cost::EFFECTIVE_COST).unwrap().as_primitive::<Decimal128Type>();
+    assert_eq!(money.values(), &[100_000_000_000, -2_500_000_000_000, 1_000, 7_000_000_000_000]);
+    let lines = column(&slow, cost::LINE).unwrap().as_fixed_size_binary();
+    assert_eq!(lines.value(0), lines.value(3), "1, x both");
+    assert_ne!(lines.value(0), lines.value(1));
+    assert_eq!(times(&slow, TS).unwrap(), [1_767_315_600_000_000; 4], "when they became known");
+
+    // Typed, so that whole columns are converted; the amount that takes a closer look apart.
+    let typed = |at: usize, kind: DataType| cast(batch.column(at), &kind).unwrap();
+    let mut columns = batch.columns().to_vec();
+    columns[3] = typed(3, DataType::Date32);
+    columns[4] = typed(4, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
+    let names =
+        batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let named = names.iter().map(String::as_str).zip(columns.clone());
+    let (rows, rejects) =
+        read(&parquet(&RecordBatch::try_from_iter(named).unwrap()), "b.parquet", &format);
+    assert_eq!((rejects.len(), strings_of(&rows)), (0, strings_of(&slow)));
+    columns[5] = Arc::new(Float64Array::from(vec![0.1, -2.5, 1e-6, 7.0]));
+    let named = names.iter().map(String::as_str).zip(columns);
+    let (fast, rejects) =
+        read(&parquet(&RecordBatch::try_from_iter(named).unwrap()), "b.parquet", &format);
+    assert_eq!(rejects, []);
+    let money = column(&fast, cost::EFFECTIVE_COST).unwrap().as_primitive::<Decimal128Type>();
+    assert_eq!(money.values()[2], 1_000_000);
+
+    let csv = "acct,svc,zone,day,seen,cost,id,part,v\n\
+        a,s,north,2026-01-01,2026-01-02T01:00:00Z,0.1,1,x,1\n\
+        a,t,,2026-01-01,2026-01-02T01:00:00Z,-2.5,2,x,1\n\
+        b,s,south,2026-01-02,2026-01-02T01:00:00Z,0.000001,3,y,1\n\
+        b,s,north,2026-01-02,2026-01-02T01:00:00Z,7,1,x,2\n\
+        b,,north,2026-01-02,2026-01-02T01:00:00Z,7,1,x,2\n\
+        b,s,north,2026-01-02,2026-01-02T01:00:00Z,7,1,,2\n\
+        b,s,north,2026-01-02,2026-01-02T01:00:00Z,7,1,x,2.5\n";
+    let (rows, rejects) = read(csv.as_bytes(), "bill.csv", &format);
+    assert_eq!(strings_of(&rows), strings_of(&fast));
+    check_rejects(
+        &rejects,
+        &[(4, "svc", "missing"), (5, "part", "missing"), (6, "v", "not a whole number")],
+    );
+}
+
+/// Every row as text, dictionaries resolved.
+fn strings_of(rows: &RecordBatch) -> Vec<String> {
+    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+    writer.write(rows).unwrap();
+    writer.finish().unwrap();
+    String::from_utf8(writer.into_inner()).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_charge_is_what_focus_says_it_may_be() {
+    let focus = format(r#"{"format": "focus"}"#);
+    let head = "BilledCost,BillingAccountId,BillingCurrency,ChargeCategory,ChargeClass,ChargePeriodEnd,\
+                ChargePeriodStart,EffectiveCost,ProviderName,ServiceName\n";
+    let line = |category: &str, class: &str| {
+        std::format!("1,b,USD,{category},{class},2026-01-02,2026-01-01,1,p,s\n")
+    };
+    let text = [head, &line("Usage", ""), &line("Fee", ""), &line("Credit", "Correct")].concat();
+    let (rows, rejects) = read(text.as_bytes(), "bill.csv", &focus);
+    assert_eq!(rows.num_rows(), 1);
+    check_rejects(
+        &rejects,
+        &[(1, "ChargeCategory", "one of Usage"), (2, "ChargeClass", "Correction")],
+    );
+    let typo = CHARGES.replace("\"line\"", "\"lines\"");
+    assert!(serde_json::from_str::<Format>(&typo).is_err(), "an unknown key is refused");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Float32Type};
 use cloudops_datasets::{Format, Reject, StreamKind, describe, matching, open};
-use cloudops_operators::schema::{ENTITY_ID, OFFSET, audit, column, cost, offsets, texts};
+use cloudops_operators::schema::{ENTITY_ID, OFFSET, audit, column, cost, labels, offsets};
 
 fn datasets() -> Option<PathBuf> {
     let Some(dir) = std::env::var_os("CLOUDOPS_DATASETS") else {
@@ -51,7 +51,7 @@ fn read(path: &Path, format: &Format) -> (RecordBatch, Vec<Reject>) {
 
 fn count_by(rows: &RecordBatch, name: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for value in texts(rows, name).unwrap().iter().flatten() {
+    for value in labels(rows, name).unwrap().iter().flatten() {
         *counts.entry(value.to_owned()).or_default() += 1;
     }
     counts
@@ -141,7 +141,8 @@ fn focus_sums_are_exact() {
     {
         let amounts = column(&rows, ours).unwrap().as_primitive::<Decimal128Type>();
         let mut sums = BTreeMap::<String, i128>::new();
-        for (service, amount) in texts(&rows, cost::SERVICE).unwrap().iter().zip(amounts.values()) {
+        for (service, amount) in labels(&rows, cost::SERVICE).unwrap().iter().zip(amounts.values())
+        {
             *sums.entry(service.unwrap().to_owned()).or_default() += amount;
         }
         let sums: BTreeMap<String, String> =

@@ -49,7 +49,7 @@ fn readers_find_what_was_written() {
     let faulty = truth.sensor.iter().filter(|engine| engine.faulty_channel.is_some());
     assert_eq!(faulty.count(), 3);
 
-    let focus = Format::Focus { encoding: None };
+    let focus = Format::focus();
     let found = describe(&dir.path().join("cost"), &focus).unwrap();
     let cost = truth.cost.unwrap();
     assert_eq!((found.rows, found.rejects), (40 * 2 * 3 * 2 + 2, 0));

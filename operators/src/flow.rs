@@ -1,12 +1,13 @@
 //! How a pure operator is put into the timely graph.
 //!
-//! An operator's kernel knows rows, not progress. Four adaptors give it its
+//! An operator's kernel knows rows, not progress. Five adaptors give it its
 //! life in the graph, and `pipeline/src/dataflow.rs` is written only with them:
 //!
 //! - [`route`] sends each row to the worker that owns its entity's shard;
 //! - [`each`] applies a function to every batch as it comes;
 //! - [`clocked`] hands over a whole epoch at once, with the watermark that the
 //!   epoch's plan applies, once no more rows of that epoch can come;
+//! - [`whole`] does so without a watermark, and not where an epoch carries nothing;
 //! - [`gather`] hands over a whole epoch without a watermark: also at the graph's ends.
 //!
 //! All run under the worker's [`Supervisor`]: it keeps the first error of any operator; from then
@@ -16,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -31,7 +32,7 @@ use timely::progress::Stamp;
 use crate::batch::Batch;
 use crate::epoch::{Epoch, Partition};
 use crate::key::Shard;
-use crate::schema::ENTITY_ID;
+use crate::schema::{ENTITY_ID, Labels, labels};
 use crate::supervise::{Cause, Supervisor};
 use crate::watermark::Watermark;
 
@@ -66,15 +67,26 @@ struct ByEntity {
 
 impl ByEntity {
     /// Writes each row's number to its owner's list.
-    fn select(&mut self, entities: &StringArray, selection: Option<&[u32]>) {
+    fn select(&mut self, entities: Labels<'_>, selection: Option<&[u32]>) {
         let workers = self.selections.len();
-        let mut send = |row: u32| {
-            let shard = Shard::of(entities.value(row as usize));
-            self.selections[shard.worker(workers)].push(row);
-        };
+        let owner = |entity: Option<&str>| Shard::of(entity.unwrap_or_default()).worker(workers);
+        let rows = entities.len() as u32;
+        match entities {
+            Labels::Plain(texts) => {
+                self.send(rows, selection, |row| owner(Some(texts.value(row))));
+            }
+            Labels::Keyed(keys, texts) => {
+                let owners: Vec<usize> = texts.iter().map(owner).collect();
+                self.send(rows, selection, |row| owners[keys.value(row) as usize]);
+            }
+        }
+    }
+
+    fn send(&mut self, rows: u32, selection: Option<&[u32]>, owner: impl Fn(usize) -> usize) {
+        let mut send = |row: u32| self.selections[owner(row as usize)].push(row);
         match selection {
             Some(rows) => rows.iter().copied().for_each(&mut send),
-            None => (0..entities.len() as u32).for_each(&mut send),
+            None => (0..rows).for_each(&mut send),
         }
     }
 }
@@ -88,9 +100,7 @@ impl Distributor<Batch> for ByEntity {
     ) {
         let batch = std::mem::take(container);
         let Some(records) = &batch.records else { return };
-        let Some(entities) =
-            records.column_by_name(ENTITY_ID).and_then(|column| column.as_string_opt::<i32>())
-        else {
+        let Ok(entities) = labels(records, ENTITY_ID) else {
             // Not an input batch: the receiver's schema check reports it with the column's name.
             Message::push_at(&mut batch.clone(), stamp.clone(), &mut pushers[0]);
             return;
@@ -217,6 +227,39 @@ pub fn gather<'scope, P, E: Into<Cause>>(
 where
     P: ParallelizationContract<u64, Batch>,
 {
+    complete(batches, pact, name, supervisor, move |epoch, batches| {
+        let mut records = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            records.extend(batch.materialize()?);
+        }
+        logic(epoch, records).map_err(Into::into)
+    })
+}
+
+/// Hands an operator each epoch's batches, ordered by partition and first offset, once they are
+/// complete; epochs strictly in order, and only those that carry any.
+pub fn whole<'scope, E: Into<Cause>>(
+    batches: Batches<'scope>,
+    name: &str,
+    supervisor: &Supervisor,
+    mut logic: impl FnMut(Epoch, Vec<Batch>) -> Result<Vec<RecordBatch>, E> + 'static,
+) -> Batches<'scope> {
+    complete(batches, Pipeline, name, supervisor, move |epoch, mut batches| {
+        batches.sort_by_key(first_offset);
+        logic(epoch, batches).map_err(Into::into)
+    })
+}
+
+fn complete<'scope, P>(
+    batches: Batches<'scope>,
+    pact: P,
+    name: &str,
+    supervisor: &Supervisor,
+    mut logic: impl FnMut(Epoch, Vec<Batch>) -> Result<Vec<RecordBatch>, Cause> + 'static,
+) -> Batches<'scope>
+where
+    P: ParallelizationContract<u64, Batch>,
+{
     let (supervisor, operator) = (supervisor.clone(), name.to_owned());
     batches.unary_frontier::<CapacityContainerBuilder<Batch>, _, _, _>(pact, name, |_, _| {
         let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Batch>)> = BTreeMap::new();
@@ -233,13 +276,7 @@ where
                     break;
                 }
                 let (cap, batches) = entry.remove();
-                let results = supervisor.run(&operator, || {
-                    let mut records = Vec::with_capacity(batches.len());
-                    for batch in &batches {
-                        records.extend(batch.materialize()?);
-                    }
-                    logic(Epoch(epoch), records).map_err(Into::into)
-                });
+                let results = supervisor.run(&operator, || logic(Epoch(epoch), batches));
                 give(&mut output.session(&cap), results);
             }
         }

@@ -10,7 +10,8 @@
 //! - [`batch`]: the container that timely moves between operators
 //! - [`seeded`]: numbers that look random and follow from a seed
 //! - [`snapshot`]: an operator's state to an Arrow batch and back, by shard
-//! - [`window`], [`daily`]: rows to windows
+//! - [`window`]: rows to windows
+//! - [`bill`]: rows of bills to changes of exact totals; [`daily`]: these to a vector a day
 //! - [`feature`]: windows to feature vectors
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
@@ -21,6 +22,7 @@
 
 pub mod attribute;
 pub mod batch;
+pub mod bill;
 pub mod daily;
 pub mod data_drift;
 pub mod epoch;

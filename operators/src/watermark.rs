@@ -35,10 +35,10 @@ impl Judge {
         Self { lateness_us, watermark: Watermark::MIN }
     }
 
-    /// A judge continuing at a committed watermark.
+    /// A judge that continues at a committed watermark.
     #[must_use]
-    pub fn resume(lateness_us: i64, watermark: Watermark) -> Self {
-        Self { lateness_us, watermark }
+    pub fn resume(self, watermark: Watermark) -> Self {
+        Self { watermark, ..self }
     }
 
     /// The watermark after everything judged so far.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  rows ─ route ─ window ─ feature ─┬─ score ─ threshold ─┬─ attribute ──▶ attributions
-//!          (cost: daily)            │                     ├─ alert ──────▶ alerts
+//!     (cost: bill ─ daily)          │                     ├─ alert ──────▶ alerts
 //!  clock ─ ─ ┘                      └──▶ *_windows        ├─ drift ──────▶ drift
 //!  late, rejects ──▶ late, rejects                        └─ contribute ─▶ *_scores
 //! ```
@@ -41,9 +41,9 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
     let (windows, refused) = match path.stream.kind {
         StreamKind::Sensor | StreamKind::Audit => path.window(rows, clock.clone()),
         StreamKind::Cost => {
-            let (vectors, daily) = path.daily(rows, clock.clone());
-            ends.push(path.write(daily, "cost_daily"));
-            (vectors, None)
+            let changes = path.bill(rows);
+            ends.push(path.write(changes.clone(), "cost_changes"));
+            (path.daily(changes, clock.clone()), None)
         }
     };
     let windows = path.feature(windows);

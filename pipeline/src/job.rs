@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, Messages, StreamKind};
 use cloudops_operators::attribute::AttributeConfig;
+use cloudops_operators::bill::Bill;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use sha2::{Digest, Sha256};
 
 use crate::config::{
-    Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig, SinkConfig,
-    SourceConfig, StreamConfig,
+    BillConfig, Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig,
+    SinkConfig, SourceConfig, StreamConfig,
 };
 use crate::maintenance::Settings;
 use crate::source::fluvio::address::Address;
@@ -88,6 +89,8 @@ pub struct StreamJob {
     pub window: WindowSpec,
     /// Sensor statistics.
     pub statistics: Vec<Statistic>,
+    /// By what a bill's totals are told apart.
+    pub bill: BillConfig,
     /// Cost services with a place of their own.
     pub services: Vec<String>,
     /// What scores; `None` leaves the stream unscored.
@@ -235,6 +238,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         kind == StreamKind::Cost || stream.features.services.is_none(),
         "features.services is for cost streams"
     );
+    ensure!(kind == StreamKind::Cost || stream.bill.is_none(), "bill is for cost streams");
+    if let Some(bill) = &stream.bill {
+        Bill::new(&bill.by).context("bill")?;
+    }
     if let Some(model) = &stream.model {
         ensure!(
             model.architecture.is_some() || model.onnx.is_some(),
@@ -264,6 +271,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         channels,
         window,
         statistics,
+        bill: stream.bill.clone().unwrap_or_default(),
         services: stream.features.services.clone().unwrap_or_default(),
         model: stream.model.clone(),
         threshold: stream.threshold.clone(),
@@ -320,6 +328,9 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
         digest.update(format!(
             "{name:?}{paths:?}{format:?}{lateness_us}{window:?}{statistics:?}{services:?}{threshold:?}{drift:?}{attribution:?}{output:?}"
         ));
+        if stream.kind == StreamKind::Cost {
+            digest.update(format!("{:?}", stream.bill));
+        }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));
         }

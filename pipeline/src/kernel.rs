@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use cloudops_datasets::StreamKind;
+use cloudops_operators::bill::Bill;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
@@ -114,6 +115,14 @@ pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
         FeatureKernel::Audit(features) => features.names(),
         FeatureKernel::Cost => daily(stream)?.feature_names(),
     })
+}
+
+/// The operator that keeps a cost stream's totals.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn bill(stream: &StreamJob) -> Result<Bill> {
+    Bill::new(&stream.bill.by).context("bill")
 }
 
 /// The daily operator of a cost stream.

@@ -11,6 +11,8 @@ use cloudops_datasets::{ReadBatch, open};
 use cloudops_models::specification::{Architecture, Input, Specification};
 use cloudops_models::train::{Progress, train};
 use cloudops_models::{Samples, Trained};
+use cloudops_operators::bill::{Bill, Clock};
+use cloudops_operators::daily::Daily;
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::schema::result::{FEATURES, WINDOW, WINDOW_END, WINDOW_START};
 use cloudops_operators::schema::{ENTITY_ID, TS, texts, times, vectors};
@@ -71,15 +73,15 @@ pub fn windows(
     let mut pick = Pick { until, first_rows: training.first_rows, seen: HashMap::new() };
     let mut data = TrainingData { stream: stream.name.clone(), ..Default::default() };
     let mut window = kernel::window(stream)?;
-    let mut daily = window.is_none().then(|| kernel::daily(stream)).transpose()?;
+    let mut days = window.is_none().then(|| Days::new(stream)).transpose()?;
     let mut learn = |partition: u32, batch: &ReadBatch, file: &mut TrainingFile| {
         let kept = pick.rows(&batch.rows, &mut data)?;
         file.records += batch.records;
         file.rows += kept.num_rows() as u64;
         let partition = Partition(partition);
-        match (&mut window, &mut daily) {
+        match (&mut window, &mut days) {
             (Some(window), _) => window.push(partition, &kept, None)?,
-            (None, Some(daily)) => daily.push(partition, &kept, None)?,
+            (None, Some(days)) => days.push(partition, &kept)?,
             (None, None) => bail!("a stream has windows or days"),
         }
         anyhow::Ok(())
@@ -120,9 +122,9 @@ pub fn windows(
     }
     data.files = files;
     data.entities = pick.seen.len() as u64;
-    let closed = match (&mut window, &mut daily) {
+    let closed = match (&mut window, &mut days) {
         (Some(window), _) => window.advance(Watermark::MAX)?,
-        (None, Some(daily)) => daily.advance(Watermark::MAX)?.1,
+        (None, Some(days)) => days.daily.advance(Watermark::MAX)?,
         (None, None) => Vec::new(),
     };
     let mut feature = FeatureKernel::new(stream)?;
@@ -134,6 +136,38 @@ pub fn windows(
         stream.name
     );
     Ok((windows, data))
+}
+
+/// Charges to days, by the operators that do so in the dataflow.
+struct Days {
+    lateness_us: i64,
+    /// By partition.
+    clocks: Vec<Clock>,
+    bill: Bill,
+    daily: Daily,
+}
+
+impl Days {
+    fn new(stream: &StreamJob) -> Result<Self> {
+        Ok(Self {
+            lateness_us: stream.lateness_us,
+            clocks: Vec::new(),
+            bill: kernel::bill(stream)?,
+            daily: kernel::daily(stream)?,
+        })
+    }
+
+    fn push(&mut self, partition: Partition, rows: &RecordBatch) -> Result<()> {
+        let at = partition.0 as usize;
+        if self.clocks.len() <= at {
+            self.clocks.resize(at + 1, Clock::new(self.lateness_us));
+        }
+        self.bill.push(partition, &self.clocks[at].judge(rows)?, None)?;
+        if let Some(changes) = self.bill.take_changes()? {
+            self.daily.push(&changes)?;
+        }
+        Ok(())
+    }
 }
 
 /// Which records are learned from.

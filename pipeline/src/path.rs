@@ -11,6 +11,7 @@ use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
+use cloudops_operators::bill::Bill;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
@@ -65,6 +66,7 @@ pub struct Path {
 #[derive(Debug)]
 struct Kernels {
     window: Option<Shared<EitherWindow>>,
+    bill: Option<Shared<Bill>>,
     daily: Option<Shared<Daily>>,
     feature: Shared<FeatureKernel>,
     threshold: Shared<Threshold>,
@@ -75,6 +77,7 @@ impl Kernels {
     fn new(stream: &StreamJob) -> Result<Self> {
         let window = kernel::window(stream)?;
         Ok(Self {
+            bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             daily: window.is_none().then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
@@ -88,6 +91,9 @@ impl Kernels {
         let mut all: Vec<Shared<dyn Snapshot>> = Vec::new();
         if let Some(window) = &self.window {
             all.push(Rc::clone(window) as _);
+        }
+        if let Some(bill) = &self.bill {
+            all.push(Rc::clone(bill) as _);
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
@@ -202,23 +208,39 @@ impl Path {
         (windows, Some(refused))
     }
 
-    /// Charges to days: each day's vector, and the rows of `cost_daily`.
-    pub fn daily<'s>(&self, rows: Batches<'s>, clock: Clock<'s>) -> (Batches<'s>, Batches<'s>) {
-        let kernel = self.kernels.daily.clone();
+    /// Rows of a bill to changes of totals.
+    pub fn bill<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
+        let kernel = self.kernels.bill.clone();
         let tally = Rc::clone(&self.tally);
-        let logic = move |epoch: Epoch, batches: Vec<_>, watermark| {
-            let kernel = kernel.as_ref().context("only a cost stream has days")?;
+        let logic = move |epoch: Epoch, batches: Vec<Batch>| {
+            let kernel = kernel.as_ref().context("only a cost stream has a bill")?;
             let mut kernel = kernel.borrow_mut();
             let mut tally = tally.borrow_mut();
             let progress = tally.entry(epoch.0).or_default();
             progress.taken +=
                 take_in(&batches, |p, rows, selected| kernel.push(p, rows, selected))?;
-            let (daily, vectors) = kernel.advance(watermark)?;
+            progress.duplicates = kernel.take_duplicates();
+            anyhow::Ok(kernel.take_changes()?.into_iter().collect())
+        };
+        flow::whole(rows, "bill", &self.supervisor, logic)
+    }
+
+    /// Changes of totals to each day's vector.
+    pub fn daily<'s>(&self, changes: Batches<'s>, clock: Clock<'s>) -> Batches<'s> {
+        let kernel = self.kernels.daily.clone();
+        let tally = Rc::clone(&self.tally);
+        let logic = move |epoch: Epoch, batches: Vec<Batch>, watermark| {
+            let kernel = kernel.as_ref().context("only a cost stream has days")?;
+            let mut kernel = kernel.borrow_mut();
+            take_in(&batches, |_, changes, _| kernel.push(changes))?;
+            let vectors = kernel.advance(watermark)?;
+            let mut tally = tally.borrow_mut();
+            let progress = tally.entry(epoch.0).or_default();
             progress.pending = kernel.pending_rows();
             progress.windows = vectors.iter().map(|batch| batch.num_rows() as u64).sum();
-            anyhow::Ok((vectors, daily))
+            anyhow::Ok((vectors, Vec::new()))
         };
-        flow::clocked(rows, Pipeline, clock, "daily", &self.supervisor, logic)
+        flow::clocked(changes, Pipeline, clock, "daily", &self.supervisor, logic).0
     }
 
     /// Windows to feature vectors.

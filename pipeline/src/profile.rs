@@ -137,10 +137,11 @@ impl Meter {
 
 /// An operator's place on the data path; those not named here stand before what is written.
 fn place(operator: &str) -> usize {
-    const PATH: [&str; 10] = [
+    const PATH: [&str; 11] = [
         "restore",
         "route",
         "window",
+        "bill",
         "daily",
         "feature",
         "score",

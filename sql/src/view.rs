@@ -172,6 +172,122 @@ const ALL: &[View] = &[
             ORDER BY numbered.source, place",
     },
     View {
+        name: "cost_daily",
+        description: "what an account's charges of a day add up to, exactly, as far as is known now",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("entity_id", "sub-account, or the billing account where there is none"),
+            ("day", "day on which the charge periods begin, UTC"),
+            ("provider", "FOCUS ProviderName"),
+            ("billing_account", "FOCUS BillingAccountId"),
+            ("service", "FOCUS ServiceName"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217; never add across it"),
+            ("service_category", "FOCUS ServiceCategory, where bill.by names it"),
+            ("region", "FOCUS RegionId, where bill.by names it"),
+            ("resource", "FOCUS ResourceId, where bill.by names it"),
+            ("charge_category", "FOCUS ChargeCategory, where bill.by names it"),
+            ("invoice", "FOCUS InvoiceId, where bill.by names it"),
+            ("tags", "JSON object of the tags that bill.by names"),
+            ("billed_cost", "sum of BilledCost, in the currency"),
+            ("effective_cost", "sum of EffectiveCost, in the currency"),
+            ("charges", "charges added up"),
+            ("known_on", "day on which it last changed"),
+        ],
+        sql: "
+            SELECT source, entity_id, day, provider, billing_account, service, currency,
+                   service_category, region, resource, charge_category, invoice, tags,
+                   SUM(billed_after - billed_before) AS billed_cost,
+                   SUM(effective_after - effective_before) AS effective_cost,
+                   SUM(charges_after - charges_before) AS charges, MAX(known_on) AS known_on
+            FROM cost_changes
+            GROUP BY source, entity_id, day, provider, billing_account, service, currency,
+                     service_category, region, resource, charge_category, invoice, tags
+            HAVING SUM(charges_after - charges_before) <> 0",
+    },
+    View {
+        name: "cost_revisions",
+        description: "what a day's charges were known to add up to, before and after each day that \
+                      changed it; those known by a day say what was believed on it",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("entity_id", "sub-account, or the billing account where there is none"),
+            ("day", "day on which the charge periods begin, UTC"),
+            ("provider", "FOCUS ProviderName"),
+            ("billing_account", "FOCUS BillingAccountId"),
+            ("service", "FOCUS ServiceName"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217; never add across it"),
+            ("service_category", "FOCUS ServiceCategory, where bill.by names it"),
+            ("region", "FOCUS RegionId, where bill.by names it"),
+            ("resource", "FOCUS ResourceId, where bill.by names it"),
+            ("charge_category", "FOCUS ChargeCategory, where bill.by names it"),
+            ("invoice", "FOCUS InvoiceId, where bill.by names it"),
+            ("tags", "JSON object of the tags that bill.by names"),
+            ("known_on", "day on which the change became known"),
+            ("reason", "'charge', 'correction' or 'restatement': the gravest of that day"),
+            ("billed_before", "sum of BilledCost before, in the currency"),
+            ("billed_after", "sum of BilledCost after, in the currency"),
+            ("billed_change", "their difference: add up those known by a day"),
+            ("effective_before", "sum of EffectiveCost before, in the currency"),
+            ("effective_after", "sum of EffectiveCost after, in the currency"),
+            ("effective_change", "their difference"),
+            ("charges_after", "charges that add up to it after"),
+            ("records", "records that made the change"),
+            ("epoch", "epoch that committed the last of them"),
+        ],
+        sql: "
+            WITH change AS (
+                SELECT source, entity_id, day, provider, billing_account, service, currency,
+                       service_category, region, resource, charge_category, invoice, tags, known_on,
+                       MAX(reason) AS reason, SUM(records) AS records, MAX(epoch) AS epoch,
+                       SUM(billed_after - billed_before) AS billed_change,
+                       SUM(effective_after - effective_before) AS effective_change,
+                       SUM(charges_after - charges_before) AS charges_change
+                FROM cost_changes
+                GROUP BY source, entity_id, day, provider, billing_account, service, currency,
+                         service_category, region, resource, charge_category, invoice, tags,
+                         known_on
+            ), total AS (
+                SELECT *, SUM(billed_change) OVER key AS billed_after,
+                       SUM(effective_change) OVER key AS effective_after,
+                       SUM(charges_change) OVER key AS charges_after
+                FROM change
+                WINDOW key AS (
+                    PARTITION BY source, entity_id, day, provider, billing_account, service,
+                                 currency, service_category, region, resource, charge_category,
+                                 invoice, tags
+                    ORDER BY known_on ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+            )
+            SELECT source, entity_id, day, provider, billing_account, service, currency,
+                   service_category, region, resource, charge_category, invoice, tags, known_on,
+                   reason, billed_after - billed_change AS billed_before, billed_after,
+                   billed_change, effective_after - effective_change AS effective_before,
+                   effective_after, effective_change, charges_after, records, epoch
+            FROM total",
+    },
+    View {
+        name: "cost_monthly",
+        description: "what an account was charged for a service in a calendar month, exactly",
+        columns: &[
+            ("month", "first day of the month, UTC"),
+            ("source", "name of the configured stream"),
+            ("account", "sub-account, or the billing account where there is none"),
+            ("provider", "FOCUS ProviderName"),
+            ("service", "FOCUS ServiceName"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217; never add across it"),
+            ("billed_cost", "sum of BilledCost, in the currency"),
+            ("effective_cost", "sum of EffectiveCost, in the currency"),
+            ("charges", "charges added up"),
+        ],
+        sql: "
+            SELECT CAST(DATE_TRUNC('month', day) AS DATE) AS month, source, entity_id AS account,
+                   provider, service, currency, SUM(billed_cost) AS billed_cost,
+                   SUM(effective_cost) AS effective_cost, SUM(charges) AS charges
+            FROM cost_daily
+            GROUP BY CAST(DATE_TRUNC('month', day) AS DATE), source, entity_id, provider, service,
+                     currency
+            ORDER BY month, account, billed_cost DESC, provider, service, currency",
+    },
+    View {
         name: "cost_by_service",
         description: "what one account was charged for one service on one day, exactly",
         columns: &[

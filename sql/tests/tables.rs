@@ -62,8 +62,8 @@ async fn whole_files_are_left_out_while_planning() {
         let plan = text(&mut session, &sql).await;
         assert_eq!(files(&plan), scores(epochs), "{filter}\n{plan}");
     }
-    let days = "EXPLAIN SELECT billed_cost FROM cost_daily WHERE day = DATE '2024-01-03'";
-    assert_eq!(files(&text(&mut session, days).await), ["cost_daily/bill/e2-w0of1-0"]);
+    let days = "EXPLAIN SELECT billed_after FROM cost_changes WHERE day = DATE '2024-01-03'";
+    assert_eq!(files(&text(&mut session, days).await), ["cost_changes/bill/e2-w0of1-0"]);
     // Left out means not opened: nothing of it need exist.
     std::fs::remove_file(folder.path().join("data/sensor_scores/engines/e1-w0of1-0.parquet"))
         .unwrap();

@@ -14,8 +14,11 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::json::LineDelimitedWriter;
 use bytes::Bytes;
+use cloudops_operators::schema::label;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -89,8 +92,15 @@ pub(crate) struct Batches {
 /// A Parquet file whose schema is known and whose columns are yet to be chosen.
 pub(crate) struct Opened<B: ChunkReader> {
     file: String,
-    builder: ParquetRecordBatchReaderBuilder<Watched<B>>,
+    blob: Watched<B>,
+    metadata: ArrowReaderMetadata,
     failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+/// The writer's own Arrow schema may ask for dictionaries, views and large strings; without it
+/// strings are plain.
+fn options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
 }
 
 impl<B: ChunkReader + 'static> Opened<B> {
@@ -100,20 +110,37 @@ impl<B: ChunkReader + 'static> Opened<B> {
             return Ok(None);
         }
         let failure = Arc::<Mutex<Option<io::Error>>>::default();
-        let watched = Watched { blob, failure: Arc::clone(&failure) };
-        // The writer's own Arrow schema may ask for dictionaries, views and large strings;
-        // without it strings are plain.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let opened =
-            guarded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(watched, options));
-        match opened {
-            Ok(builder) => Ok(Some(Self { file: name.to_owned(), builder, failure })),
+        let blob = Watched { blob, failure: Arc::clone(&failure) };
+        let loaded = guarded(|| ArrowReaderMetadata::load(&blob, options()));
+        match loaded {
+            Ok(metadata) => Ok(Some(Self { file: name.to_owned(), blob, metadata, failure })),
             Err(reason) => Err(refused(name, &failure, format!("not a Parquet file: {reason}"))),
         }
     }
 
+    /// Has columns of text that repeats come as labels: where the file keeps them by dictionary, the
+    /// dictionary is handed on as it is.
+    pub(crate) fn with_labels(mut self, columns: &[usize]) -> Result<Self> {
+        let of = |(at, field): (usize, &Arc<Field>)| match field.data_type() {
+            DataType::Utf8 if columns.contains(&at) => {
+                Arc::new(field.as_ref().clone().with_data_type(label()))
+            }
+            _ => Arc::clone(field),
+        };
+        let schema = self.schema();
+        let fields: Vec<_> = schema.fields().iter().enumerate().map(of).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        let options = options().with_schema(schema);
+        let parquet = Arc::clone(self.metadata.metadata());
+        self.metadata = match guarded(|| ArrowReaderMetadata::try_new(parquet, options)) {
+            Ok(metadata) => metadata,
+            Err(reason) => return Err(refused(&self.file, &self.failure, reason)),
+        };
+        Ok(self)
+    }
+
     pub(crate) fn schema(&self) -> &SchemaRef {
-        self.builder.schema()
+        self.metadata.schema()
     }
 
     /// The file's column names.
@@ -123,9 +150,10 @@ impl<B: ChunkReader + 'static> Opened<B> {
 
     /// Batches of these columns, which come in the file's order.
     pub(crate) fn read(self, columns: Vec<usize>, rows: usize, skip: u64) -> Result<Batches> {
-        let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.blob, self.metadata);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let builder = self.builder.with_projection(mask).with_batch_size(rows).with_offset(skip);
+        let builder = builder.with_projection(mask).with_batch_size(rows).with_offset(skip);
         match guarded(|| builder.build()) {
             Ok(reader) => {
                 let reader: Stream = Box::new(reader);
@@ -192,18 +220,51 @@ pub(crate) fn row_json(batch: &RecordBatch, row: usize) -> Raw {
     }
 }
 
+/// A batch's columns as text, from which rows' cells are cut.
+pub(crate) struct RowCells {
+    texts: Vec<Option<StringArray>>,
+    spans: Vec<(u32, u32)>,
+    text: String,
+}
+
+/// The cells of a batch's rows; for each asked column its place in the batch.
+pub(crate) fn row_cells(batch: &RecordBatch, columns: &[Option<usize>]) -> RowCells {
+    let column = |place: &Option<usize>| place.map(|place| as_text(batch.column(place)));
+    RowCells {
+        texts: columns.iter().map(column).collect(),
+        spans: vec![ABSENT; columns.len()],
+        text: String::new(),
+    }
+}
+
+impl RowCells {
+    /// One row's cells.
+    pub(crate) fn of(&mut self, row: usize) -> Cells<'_> {
+        self.text.clear();
+        for (span, column) in self.spans.iter_mut().zip(&self.texts) {
+            *span = match column {
+                Some(column) if column.is_valid(row) => {
+                    let from = self.text.len() as u32;
+                    self.text.push_str(column.value(row));
+                    (from, self.text.len() as u32)
+                }
+                _ => ABSENT,
+            };
+        }
+        Cells { text: &self.text, spans: &self.spans, select: None }
+    }
+}
+
 /// Rows of batches as records.
 pub(crate) struct Columnar {
     batches: Batches,
     /// For each asked column, its place in a batch.
     columns: Vec<Option<usize>>,
     batch: Option<RecordBatch>,
-    /// The batch's columns as text, made when first asked for.
-    texts: Option<Vec<Option<StringArray>>>,
+    /// The batch's cells, made when first asked for.
+    cells: Option<RowCells>,
     row: usize,
     fault: Option<Fault>,
-    spans: Vec<(u32, u32)>,
-    text: String,
 }
 
 impl Columnar {
@@ -246,16 +307,7 @@ impl Columnar {
     }
 
     fn of(batches: Batches, columns: Vec<Option<usize>>) -> Self {
-        Self {
-            batches,
-            spans: vec![ABSENT; columns.len()],
-            columns,
-            batch: None,
-            texts: None,
-            row: 0,
-            fault: None,
-            text: String::new(),
-        }
+        Self { batches, columns, batch: None, cells: None, row: 0, fault: None }
     }
 }
 
@@ -264,7 +316,7 @@ impl Records for Columnar {
         self.row += 1;
         while self.batch.as_ref().is_none_or(|batch| self.row >= batch.num_rows()) {
             self.row = 0;
-            self.texts = None;
+            self.cells = None;
             self.batch = None;
             self.fault = None;
             match self.batches.next()? {
@@ -285,22 +337,8 @@ impl Records for Columnar {
             return Err(fault.clone());
         }
         let Some(batch) = &self.batch else { return Err(Fault::of("no record")) };
-        let texts = self.texts.get_or_insert_with(|| {
-            let column = |place: &Option<usize>| place.map(|place| as_text(batch.column(place)));
-            self.columns.iter().map(column).collect()
-        });
-        self.text.clear();
-        for (span, column) in self.spans.iter_mut().zip(texts) {
-            *span = match column {
-                Some(column) if column.is_valid(self.row) => {
-                    let from = self.text.len() as u32;
-                    self.text.push_str(column.value(self.row));
-                    (from, self.text.len() as u32)
-                }
-                _ => ABSENT,
-            };
-        }
-        Ok(Cells { text: &self.text, spans: &self.spans, select: None })
+        let cells = self.cells.get_or_insert_with(|| row_cells(batch, &self.columns));
+        Ok(cells.of(self.row))
     }
 
     fn line(&self) -> Option<u64> {

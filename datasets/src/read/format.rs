@@ -6,6 +6,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::charge::ChargeMapping;
+#[cfg(doc)]
+use super::charge::Identity;
 use super::time::TimeFormat;
 
 /// Which of the three streams a format feeds.
@@ -103,6 +106,21 @@ pub enum Format {
         /// Layout; by file name when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encoding: Option<Encoding>,
+        /// Column of the instant at which a row became known; default: `ChargePeriodStart`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<String>,
+        /// Columns that say which line of the bill a row states, so that a later row replaces it;
+        /// default: none, and rows add up.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        line: Vec<String>,
+        /// Column of a line's version; see [`Identity`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
+    /// Any table of charges.
+    Charges {
+        /// Where things stand.
+        mapping: Box<ChargeMapping>,
     },
     /// AWS CloudTrail: `{"Records": […]}`, a JSON array, or one event a line.
     #[serde(rename = "cloudtrail")]
@@ -280,7 +298,7 @@ fn five_minutes() -> u64 {
 fn product_id() -> String {
     "Product ID".to_owned()
 }
-fn comma() -> char {
+pub(super) fn comma() -> char {
     ','
 }
 fn look_ahead() -> usize {
@@ -324,6 +342,12 @@ fn stream_names(columns: &[(&str, &str)]) -> Vec<String> {
 }
 
 impl Format {
+    /// FOCUS laid out as the file's name says, whose rows add up.
+    #[must_use]
+    pub fn focus() -> Self {
+        Self::Focus { encoding: None, known: None, line: Vec::new(), version: None }
+    }
+
     /// Which stream the format feeds.
     #[must_use]
     pub fn kind(&self) -> StreamKind {
@@ -336,7 +360,7 @@ impl Format {
             | Self::Nab {}
             | Self::SensorWide { .. }
             | Self::SensorLong { .. } => StreamKind::Sensor,
-            Self::Focus { .. } => StreamKind::Cost,
+            Self::Focus { .. } | Self::Charges { .. } => StreamKind::Cost,
             Self::CloudTrail {} => StreamKind::Audit,
         }
     }
@@ -353,7 +377,7 @@ impl Format {
             Self::Nab {} => Some(&NAB),
             Self::SensorWide { mapping } => Some(mapping.channels.names()),
             Self::SensorLong { mapping } => Some(mapping.channels.names()),
-            Self::Focus { .. } | Self::CloudTrail {} => None,
+            Self::Focus { .. } | Self::Charges { .. } | Self::CloudTrail {} => None,
         }
     }
 
@@ -395,7 +419,8 @@ impl Format {
             Self::Skab {} | Self::Ai4i { .. } | Self::Nab {} => !labels && has(&[".csv"]),
             Self::SensorWide { mapping } => by(&mapping.encoding),
             Self::SensorLong { mapping } => by(&mapping.encoding),
-            Self::Focus { encoding } => by(encoding),
+            Self::Focus { encoding, .. } => by(encoding),
+            Self::Charges { mapping } => by(&mapping.encoding),
             Self::CloudTrail {} => has(&[".json", ".jsonl", ".ndjson"]),
         }
     }

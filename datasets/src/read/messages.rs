@@ -15,7 +15,7 @@ use super::long::{self, Long};
 use super::record::{Fault, Naming, Raw, Records, Want};
 use super::source::Source;
 use super::wide::Wide;
-use super::{BATCH_BYTES, BATCH_RECORDS, Layout, ReadBatch, Reject, cloudtrail, focus};
+use super::{BATCH_BYTES, BATCH_RECORDS, Layout, ReadBatch, Reject, charge, cloudtrail};
 use crate::{Error, Result};
 
 /// Decodes the messages of one partition, in order.
@@ -67,9 +67,16 @@ impl Messages {
                 let wants = long::wants(mapping);
                 (mapping.encoding, mapping.delimiter, Naming::Exact, wants, meaning)
             }
-            Format::Focus { encoding } => {
-                let meaning = Meaning::Rows(Box::new(focus::Focus::default()));
-                (*encoding, ',', Naming::Loose, focus::wants(), meaning)
+            Format::Focus { .. } | Format::Charges { .. } => {
+                let plan = charge::plan(format)?;
+                let (naming, wants) = (plan.naming, plan.wants.clone());
+                let (encoding, delimiter) = match format {
+                    Format::Charges { mapping } => (mapping.encoding, mapping.delimiter),
+                    Format::Focus { encoding, .. } => (*encoding, ','),
+                    _ => (None, ','),
+                };
+                let meaning = Meaning::Rows(Box::new(charge::Charges::new(plan.into())));
+                (encoding, delimiter, naming, wants, meaning)
             }
             Format::CloudTrail {} => {
                 let meaning = Meaning::Rows(Box::new(cloudtrail::CloudTrail::default()));
@@ -78,7 +85,7 @@ impl Messages {
             _ => {
                 return Err(Error::Configuration(format!(
                     "{name}: this format is one of files; messages are read as sensor-wide, \
-                     sensor-long, focus or cloudtrail"
+                     sensor-long, focus, charges or cloudtrail"
                 )));
             }
         };

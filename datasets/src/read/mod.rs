@@ -11,12 +11,12 @@ use parquet::file::reader::ChunkReader;
 
 use crate::{Error, Result};
 
+mod charge;
 mod cloudtrail;
 mod columnar;
 mod decimal;
 mod decode;
 mod delimited;
-mod focus;
 mod format;
 mod json;
 mod long;
@@ -28,6 +28,7 @@ mod wide;
 mod wide_parquet;
 mod zip;
 
+pub use charge::{ChargeMapping, From, Identity};
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
 pub use messages::Messages;
@@ -150,11 +151,8 @@ pub fn open<B: ChunkReader + 'static>(
             let records = file.records(&layout, &long::wants(mapping))?;
             Ok(long::open(records, mapping, first_offset, skip_records))
         }
-        Format::Focus { encoding } => {
-            let layout = Layout::of(name, *encoding, ',', Naming::Loose)?;
-            let records = file.records(&layout, &focus::wants())?;
-            TextReader::open(records, focus::Focus::default(), first_offset, skip_records)
-        }
+        Format::Focus { encoding, .. } => file.charges(format, *encoding, ','),
+        Format::Charges { mapping } => file.charges(format, mapping.encoding, mapping.delimiter),
         Format::CloudTrail {} => {
             let records = json::Json::new(Source::new(file.blob, name)?, &[], Naming::Exact, true);
             let decode = cloudtrail::CloudTrail::default();
@@ -190,6 +188,22 @@ impl<B: ChunkReader + 'static> File<'_, B> {
         decode: wide::Wide,
     ) -> Result<Box<dyn Reader>> {
         self.plain(Separator::Byte(separator), &Columns::Header { wants, naming }, decode)
+    }
+
+    fn charges(
+        self,
+        format: &Format,
+        encoding: Option<Encoding>,
+        delimiter: char,
+    ) -> Result<Box<dyn Reader>> {
+        let plan = charge::plan(format)?;
+        let layout = Layout::of(self.name, encoding, delimiter, plan.naming)?;
+        let (first_offset, skip) = (self.first_offset, self.skip);
+        if layout.encoding == Encoding::Parquet {
+            return charge::open_parquet(self.blob, self.name, plan, first_offset, skip);
+        }
+        let records = self.records(&layout, &plan.wants)?;
+        TextReader::open(records, charge::Charges::new(plan.into()), first_offset, skip)
     }
 
     fn records(self, layout: &Layout, wants: &[Want]) -> Result<Box<dyn Records>> {

@@ -250,6 +250,15 @@ fn typed(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     Ok(cast(column, wanted)?)
 }
 
+/// A time column in µs; none where a time is missing or no time.
+pub(crate) fn column_times(
+    column: &ArrayRef,
+    format: &TimeFormat,
+) -> Result<Option<TimestampMicrosecondArray>> {
+    let times = times(column, format)?;
+    Ok((times.bad.is_none() && times.values.null_count() == 0).then_some(times.values))
+}
+
 /// A time column in µs.
 fn times(column: &ArrayRef, format: &TimeFormat) -> Result<Times> {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};

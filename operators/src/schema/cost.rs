@@ -1,42 +1,65 @@
-//! Cost: the FOCUS columns the dataflow needs, money exact.
+//! Cost: what of a bill's columns the dataflow needs, money exact.
+//!
+//! Names in bills repeat, so all text is dictionary-encoded ([`label`](super::label)): a batch's
+//! dictionary is looked at once, and its rows are numbers from there on.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::{ENTITY_ID, OFFSET, TS, timestamp};
+use super::{ENTITY_ID, OFFSET, TS, label, timestamp};
 
-/// FOCUS `ProviderName`; `Utf8`.
+/// FOCUS `ProviderName`; a label.
 pub const PROVIDER: &str = "provider";
-/// FOCUS `BillingAccountId`; `Utf8`.
+/// FOCUS `BillingAccountId`; a label.
 pub const BILLING_ACCOUNT: &str = "billing_account";
-/// FOCUS `ServiceName`; `Utf8`.
+/// FOCUS `ServiceName`; a label.
 pub const SERVICE: &str = "service";
-/// FOCUS `ServiceCategory`; `Utf8`, nullable.
+/// FOCUS `ServiceCategory`; a label, nullable.
 pub const SERVICE_CATEGORY: &str = "service_category";
-/// FOCUS `RegionId`; `Utf8`, nullable.
+/// FOCUS `RegionId`; a label, nullable.
 pub const REGION: &str = "region";
-/// FOCUS `ResourceId`; `Utf8`, nullable.
+/// FOCUS `ResourceId`; a label, nullable.
 pub const RESOURCE: &str = "resource";
-/// FOCUS `ChargeCategory`; `Utf8`.
+/// FOCUS `ChargeCategory`; a label.
 pub const CHARGE_CATEGORY: &str = "charge_category";
-/// FOCUS `ChargeClass` (`Correction`); `Utf8`, nullable.
+/// FOCUS `ChargeClass` (`Correction`); a label, nullable.
 pub const CHARGE_CLASS: &str = "charge_class";
+/// The day on which the charge's period begins, UTC; `Date32`.
+pub const DAY: &str = "day";
 /// FOCUS `ChargePeriodEnd`, exclusive.
 pub const CHARGE_PERIOD_END: &str = "charge_period_end";
+/// FOCUS `InvoiceId`; a label, nullable.
+pub const INVOICE: &str = "invoice";
 /// FOCUS `BilledCost`.
 pub const BILLED_COST: &str = "billed_cost";
 /// FOCUS `EffectiveCost`.
 pub const EFFECTIVE_COST: &str = "effective_cost";
-/// FOCUS `BillingCurrency`; `Utf8`.
+/// FOCUS `BillingCurrency`; a label.
 pub const CURRENCY: &str = "currency";
-/// FOCUS `Tags`, a JSON object as written; `Utf8`, nullable.
+/// FOCUS `Tags`, a JSON object as written; a label, nullable.
 pub const TAGS: &str = "tags";
+/// Which line of the bill the row states, so that a later row can replace it: a digest of the
+/// columns that say so; `FixedSizeBinary(16)`, null where rows have no identity.
+pub const LINE: &str = "line";
+/// Of two rows that state one line, the one with the greater version holds; `Int64`.
+pub const VERSION: &str = "version";
 
-/// Digits of money in all, and after the point.
+/// The day on which the row became known: the greatest `ts` of its partition up to the row, as a
+/// day; `Date32`. Put in by whoever reads the partition in order.
+pub const KNOWN_ON: &str = "known_on";
+/// The day before which all days had closed when the row came; `Date32`. Put in likewise.
+pub const CLOSED_BEFORE: &str = "closed_before";
+
+/// Digits of money in all.
 pub const MONEY_PRECISION: u8 = 38;
 /// Digits of money after the point.
 pub const MONEY_SCALE: i8 = 12;
+/// Bytes of a line's digest.
+pub const LINE_BYTES: i32 = 16;
+
+/// Microseconds in a day.
+pub const DAY_US: i64 = 86_400_000_000;
 
 /// The type of money: `Decimal128(38, 12)`.
 #[must_use]
@@ -44,12 +67,31 @@ pub fn money() -> DataType {
     DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
 }
 
-/// The input schema. `entity_id` is the sub-account (the billing account where there is none),
-/// `ts` is `ChargePeriodStart`.
+/// The day, since 1970-01-01, that an instant falls on, UTC.
+#[must_use]
+pub fn day_of(us: i64) -> i32 {
+    us.div_euclid(DAY_US) as i32
+}
+
+/// The input schema. `entity_id` is the sub-account (the billing account where there is none); `ts`
+/// is when the row became known where the bill says so, and else when its charge period begins.
 #[must_use]
 pub fn schema() -> SchemaRef {
-    let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
-    Arc::new(Schema::new(vec![
+    Arc::new(Schema::new(input_fields()))
+}
+
+/// The input schema with what only the order of a partition tells: [`KNOWN_ON`], [`CLOSED_BEFORE`].
+#[must_use]
+pub fn judged_schema() -> SchemaRef {
+    let mut fields = input_fields();
+    fields.push(Field::new(KNOWN_ON, DataType::Date32, false));
+    fields.push(Field::new(CLOSED_BEFORE, DataType::Date32, false));
+    Arc::new(Schema::new(fields))
+}
+
+fn input_fields() -> Vec<Field> {
+    let text = |name, nullable| Field::new(name, label(), nullable);
+    vec![
         text(ENTITY_ID, false),
         Field::new(TS, timestamp(), false),
         Field::new(OFFSET, DataType::UInt64, false),
@@ -61,10 +103,14 @@ pub fn schema() -> SchemaRef {
         text(RESOURCE, true),
         text(CHARGE_CATEGORY, false),
         text(CHARGE_CLASS, true),
+        Field::new(DAY, DataType::Date32, false),
         Field::new(CHARGE_PERIOD_END, timestamp(), false),
+        text(INVOICE, true),
         Field::new(BILLED_COST, money(), false),
         Field::new(EFFECTIVE_COST, money(), false),
         text(CURRENCY, false),
         text(TAGS, true),
-    ]))
+        Field::new(LINE, DataType::FixedSizeBinary(LINE_BYTES), true),
+        Field::new(VERSION, DataType::Int64, false),
+    ]
 }

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, StringArray, UInt64Array,
+    Array, ArrayRef, AsArray, FixedSizeListArray, Int32Array, RecordBatch, StringArray, UInt64Array,
 };
 use arrow::datatypes::{
-    DataType, Field, Float32Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
+    DataType, Field, Float32Type, Int32Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
 
 use crate::{Error, Result};
@@ -26,6 +26,71 @@ pub const ENTITY_ID: &str = "entity_id";
 pub const TS: &str = "ts";
 /// The record's ordinal within its partition. `UInt64`.
 pub const OFFSET: &str = "offset";
+
+/// The type of text that repeats: a dictionary of `Utf8` with `Int32` keys.
+#[must_use]
+pub fn label() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// A column of text, whether [`label`] or plain.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels<'a> {
+    /// `Utf8`.
+    Plain(&'a StringArray),
+    /// [`label`]: keys, and the dictionary.
+    Keyed(&'a Int32Array, &'a StringArray),
+}
+
+impl<'a> Labels<'a> {
+    /// A row's text; `None` where it is null.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        match self {
+            Self::Plain(texts) => texts.is_valid(row).then(|| texts.value(row)),
+            Self::Keyed(keys, texts) => {
+                let key = keys.is_valid(row).then(|| keys.value(row) as usize)?;
+                texts.is_valid(key).then(|| texts.value(key))
+            }
+        }
+    }
+
+    /// Every row's text.
+    pub fn iter(self) -> impl Iterator<Item = Option<&'a str>> {
+        (0..self.len()).map(move |row| self.get(row))
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Plain(texts) => texts.len(),
+            Self::Keyed(keys, _) => keys.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A column of text, by name, however it is encoded.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or no text.
+pub fn labels<'a>(batch: &'a RecordBatch, name: &str) -> Result<Labels<'a>> {
+    let array = column(batch, name)?;
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        return Ok(Labels::Plain(texts));
+    }
+    let keyed = array.as_dictionary_opt::<Int32Type>();
+    let keyed =
+        keyed.and_then(|keyed| Some((keyed.keys(), keyed.values().as_string_opt::<i32>()?)));
+    let (keys, texts) = keyed.ok_or_else(|| mismatch(name, "text", array))?;
+    Ok(Labels::Keyed(keys, texts))
+}
 
 /// The type of every time column: µs, UTC.
 #[must_use]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cloudops_models::specification::Architecture;
 use cloudops_operators::attribute::AttributeConfig;
+use cloudops_operators::bill::Dimension;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
 use cloudops_operators::threshold::ThresholdConfig;
@@ -136,6 +137,8 @@ pub struct StreamConfig {
     /// The feature vector. Default for sensors: mean, std, min, max, slope, rms.
     #[serde(default)]
     pub features: FeatureConfig,
+    /// Cost: by what totals are told apart.
+    pub bill: Option<BillConfig>,
     /// The model that scores. Without one, a stream is read and windowed but not scored.
     pub model: Option<ModelConfig>,
     /// Scores to verdicts.
@@ -159,6 +162,23 @@ pub struct FeatureConfig {
     pub statistics: Option<Vec<Statistic>>,
     /// Cost: the services with a place of their own in the daily vector; the rest is `other`.
     pub services: Option<Vec<String>>,
+}
+
+/// `[stream.bill]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BillConfig {
+    /// What costs are told apart by besides account, provider, billing account, service, currency and
+    /// day: `service_category`, `region`, `resource`, `charge_category`, `invoice`, and `tag:NAME` for
+    /// a tag's value. Every combination that occurs on a day is a key kept in memory. Default:
+    /// `["region", "charge_category"]`.
+    pub by: Vec<Dimension>,
+}
+
+impl Default for BillConfig {
+    fn default() -> Self {
+        Self { by: vec![Dimension::Region, Dimension::ChargeCategory] }
+    }
 }
 
 /// `[stream.model]`

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Date32Type;
+use cloudops_datasets::StreamKind;
 use cloudops_operators::epoch::{Offset, Partition};
-use cloudops_operators::schema::{TS, times};
+use cloudops_operators::schema::{TS, column, cost, times};
 use cloudops_operators::watermark::Watermark;
 use cloudops_operators::window::{WindowSpec, selected};
 use cloudops_sql::catalog::record::{SourcePlan, StreamState};
@@ -270,11 +273,17 @@ impl Gather {
         };
         for batch in cuts.iter().flat_map(|cut| &cut.rows) {
             let Some(records) = &batch.records else { continue };
-            let times = times(records, TS)?;
-            for row in selected(records, batch.selection.as_deref()) {
-                let first = times[row].div_euclid(period);
-                self.open_periods
-                    .extend(first..=times[row].saturating_add(reach).div_euclid(period));
+            let times: Vec<i64> = match self.stream.kind {
+                StreamKind::Cost => open_days(records)?,
+                StreamKind::Sensor | StreamKind::Audit => {
+                    let times = times(records, TS)?;
+                    selected(records, batch.selection.as_deref()).map(|row| times[row]).collect()
+                }
+            };
+            for time in times {
+                let first = time.div_euclid(period);
+                let last = time.saturating_add(reach).div_euclid(period);
+                self.open_periods.extend(first..=last);
             }
         }
         Ok(())
@@ -293,6 +302,15 @@ impl Gather {
             self.open_periods.pop_first();
         }
     }
+}
+
+/// The beginnings of the days that charges fall on and that have not closed, each once.
+fn open_days(charges: &RecordBatch) -> Result<Vec<i64>> {
+    let days = |name| anyhow::Ok(column(charges, name)?.as_primitive::<Date32Type>().values());
+    let (days, closed) = (days(cost::DAY)?, days(cost::CLOSED_BEFORE)?);
+    let open = days.iter().zip(closed).filter(|(day, closed)| day >= closed);
+    let open: BTreeSet<i32> = open.map(|(day, _)| *day).collect();
+    Ok(open.into_iter().map(|day| i64::from(day) * cost::DAY_US).collect())
 }
 
 /// Checks that a partition whose end was planned has not grown.

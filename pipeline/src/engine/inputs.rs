@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use tokio::runtime::Runtime;
 
 use crate::job::StreamJob;
-use crate::source::cursor::Cursor;
+use crate::source::cursor::{Cursor, Judging};
 use crate::source::files::Listing;
 use crate::source::fluvio::address::Address;
 use crate::source::fluvio::cluster::Cluster;
@@ -187,10 +187,11 @@ impl Opening<'_> {
     }
 
     fn push(&mut self, events: crossbeam_channel::Receiver<partition::Event>, first: u64) {
-        let (partition, lateness_us) = (self.partition(), self.stream.lateness_us);
+        let partition = self.partition();
+        let judging = Judging::new(self.stream.kind, self.stream.lateness_us);
         self.cursors.push(match self.place() {
-            Some(place) => Cursor::resume(partition, events, lateness_us, place),
-            None => Cursor::new(partition, events, lateness_us, first),
+            Some(place) => Cursor::resume(partition, events, judging, place),
+            None => Cursor::new(partition, events, judging, first),
         });
     }
 

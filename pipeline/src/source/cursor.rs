@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use arrow::array::RecordBatch;
-use cloudops_datasets::{ReadBatch, Reject};
+use cloudops_datasets::{ReadBatch, Reject, StreamKind};
 use cloudops_operators::batch::Batch;
+use cloudops_operators::bill::Clock;
 use cloudops_operators::epoch::{Offset, Partition};
 use cloudops_operators::schema::{TS, offsets, times};
 use cloudops_operators::watermark::{Judge, Watermark};
@@ -71,13 +72,48 @@ pub enum Patience {
     Until(Instant),
 }
 
+/// How a partition's records are judged on the way.
+#[derive(Debug, Clone)]
+pub enum Judging {
+    /// Late ones are taken out.
+    Rows(Judge),
+    /// None is: a bill's row that comes late changes what was said before.
+    Bills(Clock),
+}
+
+impl Judging {
+    /// How a kind of stream is judged, from a partition's beginning on.
+    #[must_use]
+    pub fn new(kind: StreamKind, lateness_us: i64) -> Self {
+        match kind {
+            StreamKind::Cost => Self::Bills(Clock::new(lateness_us)),
+            StreamKind::Sensor | StreamKind::Audit => Self::Rows(Judge::new(lateness_us)),
+        }
+    }
+
+    /// The same, from where a partition's watermark stood.
+    fn resume(self, watermark: Watermark) -> Self {
+        match self {
+            Self::Rows(judge) => Self::Rows(judge.resume(watermark)),
+            Self::Bills(clock) => Self::Bills(clock.resume(watermark)),
+        }
+    }
+
+    fn watermark(&self) -> Watermark {
+        match self {
+            Self::Rows(judge) => judge.watermark(),
+            Self::Bills(clock) => clock.watermark(),
+        }
+    }
+}
+
 /// A partition's place: next record, watermark, and what has been read ahead.
 #[derive(Debug)]
 pub struct Cursor {
     partition: Partition,
     events: Receiver<Event>,
     current: Option<(Chunk, u64)>,
-    judge: Judge,
+    judging: Judging,
     next: u64,
     /// The file that the last record cut lies in.
     place: Option<FilePlace>,
@@ -90,12 +126,11 @@ impl Cursor {
     pub fn new(
         partition: Partition,
         events: Receiver<Event>,
-        lateness_us: i64,
+        judging: Judging,
         first: u64,
     ) -> Self {
-        let judge = Judge::new(lateness_us);
         let (next, place) = (first, None);
-        Self { partition, events, current: None, judge, next, place, ended: false }
+        Self { partition, events, current: None, judging, next, place, ended: false }
     }
 
     /// A cursor where a checkpoint left it; `events` begin at its next record.
@@ -103,14 +138,12 @@ impl Cursor {
     pub fn resume(
         partition: Partition,
         events: Receiver<Event>,
-        lateness_us: i64,
+        judging: Judging,
         state: &PartitionState,
     ) -> Self {
-        Self {
-            judge: Judge::resume(lateness_us, Watermark(state.watermark_us)),
-            place: state.file.clone(),
-            ..Self::new(partition, events, lateness_us, state.next.0)
-        }
+        let judging = judging.resume(Watermark(state.watermark_us));
+        let place = state.file.clone();
+        Self { place, ..Self::new(partition, events, judging, state.next.0) }
     }
 
     /// Where the cursor stands; `ended` says whether its end has been planned.
@@ -118,7 +151,7 @@ impl Cursor {
     pub fn state(&self, ended: bool) -> PartitionState {
         PartitionState {
             next: Offset(self.next),
-            watermark_us: self.judge.watermark().0,
+            watermark_us: self.judging.watermark().0,
             ended,
             file: self.place.clone(),
         }
@@ -139,7 +172,7 @@ impl Cursor {
     /// The event-time bound after everything cut so far; +∞ at the end.
     #[must_use]
     pub fn watermark(&self) -> Watermark {
-        if self.ended { Watermark::MAX } else { self.judge.watermark() }
+        if self.ended { Watermark::MAX } else { self.judging.watermark() }
     }
 
     /// How many batches have been read ahead.
@@ -167,7 +200,7 @@ impl Cursor {
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
             let to = end_within(&chunk.batch, from, to, most - cut.entries)?;
-            take(self.partition, chunk, from, to, &mut self.judge, cut)?;
+            take(self.partition, chunk, from, to, &mut self.judging, cut)?;
             cut.bytes += chunk.bytes * (to - from) / chunk.batch.records.max(1);
             cut.since.get_or_insert(chunk.read);
             if let Some(file) = chunk.file
@@ -240,7 +273,7 @@ fn take(
     chunk: &mut Chunk,
     from: u64,
     to: u64,
-    judge: &mut Judge,
+    judging: &mut Judging,
     cut: &mut Cut,
 ) -> Result<()> {
     if let Some(file) = chunk.file {
@@ -264,6 +297,15 @@ fn take(
         return Ok(());
     }
     let rows = chunk.batch.rows.slice(first, last - first);
+    let judge = match judging {
+        Judging::Rows(judge) => judge,
+        Judging::Bills(clock) => {
+            cut.on_time += rows.num_rows() as u64;
+            let records = Some(clock.judge(&rows)?);
+            cut.rows.push(Batch { partition, records, selection: None });
+            return Ok(());
+        }
+    };
     let event_times = times(&rows, TS)?;
     let before = judge.clone();
     let mut late = Vec::new();

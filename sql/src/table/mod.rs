@@ -15,7 +15,7 @@ use cloudops_operators::schema::{self, cost, result};
 
 mod alerts;
 mod attributions;
-mod cost_daily;
+mod cost_changes;
 mod drift;
 pub(crate) mod files;
 mod late;
@@ -200,7 +200,7 @@ const ALL: &[&Table] = &[
     &scores::SENSOR,
     &scores::AUDIT,
     &scores::COST,
-    &cost_daily::TABLE,
+    &cost_changes::TABLE,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,

@@ -8,7 +8,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use cloudops_datasets::open;
 use cloudops_operators::epoch::Partition;
-use cloudops_operators::schema::{ENTITY_ID, TS, offsets, texts, times};
+use cloudops_operators::schema::{ENTITY_ID, TS, labels, offsets, times};
 use cloudops_operators::window::WindowSpec;
 use cloudops_sql::catalog::Catalog;
 use futures_util::TryStreamExt;
@@ -135,9 +135,9 @@ fn take(
     (start, end): (i64, i64),
     found: &mut Vec<(i64, u64, Value)>,
 ) -> Result<()> {
-    let (entities, ts, at) = (texts(rows, ENTITY_ID)?, times(rows, TS)?, offsets(rows)?);
+    let (entities, ts, at) = (labels(rows, ENTITY_ID)?, times(rows, TS)?, offsets(rows)?);
     let within = |row: usize| {
-        entities.value(row) == window.entity
+        entities.get(row) == Some(window.entity)
             && (start..=end).contains(&ts[row])
             && (window.offsets.0..=window.offsets.1).contains(&at.value(row))
     };

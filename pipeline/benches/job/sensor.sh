@@ -1,5 +1,5 @@
 #!/bin/sh
-# The job's tables in the columns of the peer benchmark's checker: answer.sh OUTPUT [CLOUDOPS]
+# The job's tables in the columns of the peer benchmark's checker: sensor.sh OUTPUT [CLOUDOPS]
 set -eu
 mkdir -p "$1/answer"
 columns=""

@@ -1,0 +1,345 @@
+//! Charges from Parquet, near the speed of decoding it.
+//!
+//! A batch in which everything is plainly good is converted column by column; one pass a column finds
+//! out. Any other is read record by record, as text is.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
+    StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use cloudops_operators::key::digest;
+use cloudops_operators::schema::{cost, label};
+use parquet::file::reader::ChunkReader;
+
+use super::super::columnar::{Batches, Opened, Step, row_cells, row_json};
+use super::super::decode::{Decode, reject};
+use super::super::record::{Fault, Raw, select};
+use super::super::wide_parquet::column_times;
+use super::super::{BATCH_ROWS, ReadBatch, Reader};
+use super::decode::{Charges, Rows, check, is_nothing};
+use super::{Label, Plan};
+use crate::Result;
+
+/// Opens a Parquet file of charges.
+pub(in crate::read) fn open<B: ChunkReader + 'static>(
+    blob: B,
+    name: &str,
+    plan: Plan,
+    first_offset: u64,
+    skip: u64,
+) -> Result<Box<dyn Reader>> {
+    // Damage shows where its batch begins, so that batches must stand where they stood when
+    // nothing was skipped.
+    let whole = skip - skip % BATCH_ROWS as u64;
+    let (batches, columns) = match Opened::new(blob, name)? {
+        None => (Batches::empty(name), vec![None; plan.wants.len()]),
+        Some(opened) => {
+            let places = select(name, &plan.wants, &opened.names(), plan.naming)?;
+            let mut chosen: Vec<usize> = places.iter().flatten().copied().collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            let columns = places.iter().map(|at| at.and_then(|at| chosen.binary_search(&at).ok()));
+            let columns: Vec<Option<usize>> = columns.collect();
+            // What identifies a line does not repeat: a dictionary of it would only cost.
+            let labels = plan.labels.iter().flat_map(|label| &label.columns);
+            let labels: Vec<usize> = labels.filter_map(|column| places[*column]).collect();
+            (opened.with_labels(&labels)?.read(chosen, BATCH_ROWS, whole)?, columns)
+        }
+    };
+    let plan = Arc::new(plan);
+    Ok(Box::new(ChargeParquet {
+        batches,
+        columns,
+        slow: Charges::new(Arc::clone(&plan)),
+        plan,
+        next: first_offset + whole,
+        skip_to: first_offset + skip,
+    }))
+}
+
+struct ChargeParquet {
+    batches: Batches,
+    /// For each column asked for, its place in a batch.
+    columns: Vec<Option<usize>>,
+    plan: Arc<Plan>,
+    slow: Charges,
+    /// Offset of the next row.
+    next: u64,
+    /// Rows before this offset are not handed on.
+    skip_to: u64,
+}
+
+impl Reader for ChargeParquet {
+    fn next_batch(&mut self) -> Result<Option<ReadBatch>> {
+        loop {
+            let first_offset = self.next;
+            match self.batches.next()? {
+                Step::End => return Ok(None),
+                Step::Batch(batch) => {
+                    let rows = batch.num_rows();
+                    self.next += rows as u64;
+                    let skip = self.skip_to.saturating_sub(first_offset).min(rows as u64);
+                    if skip < rows as u64 {
+                        let batch = batch.slice(skip as usize, rows - skip as usize);
+                        return self.read(first_offset + skip, &batch).map(Some);
+                    }
+                }
+                Step::Damaged(_) if first_offset < self.skip_to => return Ok(None),
+                Step::Damaged(reason) => {
+                    self.next += 1;
+                    let reason = format!("the file cannot be decoded from here on: {reason}");
+                    return Ok(Some(ReadBatch {
+                        first_offset,
+                        records: 1,
+                        rows: RecordBatch::new_empty(cost::schema()),
+                        rejects: vec![reject(first_offset, Fault::of(reason), Raw::default())],
+                    }));
+                }
+            }
+        }
+    }
+}
+
+impl ChargeParquet {
+    fn read(&mut self, first_offset: u64, batch: &RecordBatch) -> Result<ReadBatch> {
+        let records = batch.num_rows() as u64;
+        if let Some(rows) = self.fast(first_offset, batch)? {
+            return Ok(ReadBatch { first_offset, records, rows, rejects: Vec::new() });
+        }
+        let mut rejects = Vec::new();
+        let mut cells = row_cells(batch, &self.columns);
+        for row in 0..batch.num_rows() {
+            let offset = first_offset + row as u64;
+            if let Err(fault) = self.slow.decode(row as u64, offset, &cells.of(row)) {
+                rejects.push(reject(offset, fault, row_json(batch, row)));
+            }
+        }
+        Ok(ReadBatch { first_offset, records, rows: self.slow.finish()?, rejects })
+    }
+
+    /// The rows of a batch in which everything is plainly good; none of another.
+    fn fast(&self, first_offset: u64, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
+        let (plan, rows) = (&self.plan, batch.num_rows());
+        let column = |asked: usize| self.columns[asked].map(|at| batch.column(at));
+        let time = |asked: usize| -> Result<Option<TimestampMicrosecondArray>> {
+            let Some(column) = column(asked) else { return Ok(None) };
+            if !(column.data_type().is_temporal() || column.data_type().is_integer()) {
+                return Ok(None);
+            }
+            column_times(column, &plan.time_format)
+        };
+        let Some(start) = time(plan.start)? else { return Ok(None) };
+        let known = match plan.known {
+            None => start.clone(),
+            Some(asked) => match time(asked)? {
+                Some(known) => known,
+                None => return Ok(None),
+            },
+        };
+        let end = match plan.end {
+            None => start.unary::<_, TimestampMicrosecondType>(|us| us + cost::DAY_US),
+            Some(asked) => match time(asked)? {
+                Some(end) if end.values().iter().zip(start.values()).all(|(e, s)| e >= s) => end,
+                _ => return Ok(None),
+            },
+        };
+        let amount = |asked: usize| column(asked).map_or(Ok(None), amounts);
+        let Some(effective) = amount(plan.effective)? else { return Ok(None) };
+        let billed = match plan.billed == plan.effective {
+            true => Some(effective.clone()),
+            false => amount(plan.billed)?,
+        };
+        let Some(billed) = billed else { return Ok(None) };
+        let version = match plan.version {
+            None => Some(vec![0; rows]),
+            Some(asked) => column(asked).map_or(Ok(None), whole)?,
+        };
+        let Some(version) = version else { return Ok(None) };
+        let Some(line) = self.lines(batch)? else { return Ok(None) };
+        let mut labels = Vec::with_capacity(plan.labels.len());
+        for (place, label) in plan.labels.iter().enumerate() {
+            match labelled(place, label, &column, rows)? {
+                Some(array) => labels.push(array),
+                None => return Ok(None),
+            }
+        }
+        let Ok(labels) = labels.try_into() else { return Ok(None) };
+        let day = start.values().iter().map(|us| cost::day_of(*us)).collect();
+        let rows = Rows {
+            labels,
+            time: Arc::new(known.with_timezone("UTC")),
+            offset: (first_offset..first_offset + rows as u64).collect(),
+            day,
+            end: Arc::new(end.with_timezone("UTC")),
+            billed,
+            effective,
+            line,
+            version,
+        };
+        rows.batch().map(Some)
+    }
+
+    /// The digest of every row's line.
+    fn lines(&self, batch: &RecordBatch) -> Result<Option<Vec<Option<[u8; 16]>>>> {
+        let rows = batch.num_rows();
+        let mut parts = Vec::with_capacity(self.plan.line.len());
+        for asked in &self.plan.line {
+            let Some(at) = self.columns[*asked] else { return Ok(None) };
+            match Part::of(batch.column(at))? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        if parts.is_empty() {
+            return Ok(Some(vec![None; rows]));
+        }
+        let mut texts = vec![Vec::new(); parts.len()];
+        let mut lines = Vec::with_capacity(rows);
+        for row in 0..rows {
+            for (text, part) in texts.iter_mut().zip(&parts) {
+                text.clear();
+                part.write(row, text);
+                if text.is_empty() {
+                    return Ok(None);
+                }
+            }
+            lines.push(Some(digest(texts.iter().map(Vec::as_slice))));
+        }
+        Ok(Some(lines))
+    }
+}
+
+/// A column that is part of what identifies a line.
+enum Part {
+    Number(PrimitiveArray<Int64Type>),
+    Text(StringArray),
+}
+
+impl Part {
+    fn of(column: &ArrayRef) -> Result<Option<Self>> {
+        if column.null_count() > 0 {
+            return Ok(None);
+        }
+        Ok(match column.data_type() {
+            DataType::UInt64 => None,
+            kind if kind.is_integer() => {
+                Some(Self::Number(cast(column, &DataType::Int64)?.as_primitive().clone()))
+            }
+            DataType::Utf8 | DataType::Dictionary(..) => {
+                let texts = cast(column, &DataType::Utf8)?.as_string::<i32>().clone();
+                let plain = |text: &str| text.trim_ascii().len() == text.len() && !is_nothing(text);
+                texts.iter().flatten().all(plain).then_some(Self::Text(texts))
+            }
+            _ => None,
+        })
+    }
+
+    fn write(&self, row: usize, text: &mut Vec<u8>) {
+        match self {
+            // Writing to memory does not fail.
+            Self::Number(numbers) => drop(write!(text, "{}", numbers.value(row))),
+            Self::Text(texts) => text.extend_from_slice(texts.value(row).as_bytes()),
+        }
+    }
+}
+
+/// A label's column; none where a row must be looked at by itself.
+fn labelled<'a>(
+    place: usize,
+    label_of: &Label,
+    column: &impl Fn(usize) -> Option<&'a ArrayRef>,
+    rows: usize,
+) -> Result<Option<ArrayRef>> {
+    let mut present = label_of.columns.iter().filter_map(|asked| column(*asked));
+    let first = present.find(|array| array.null_count() < array.len() || rows == 0);
+    let Some(array) = first else {
+        return Ok(match (&label_of.otherwise, &label_of.required) {
+            (Some(value), _) => {
+                let keys = Int32Array::from_value(0, rows);
+                let values = Arc::new(StringArray::from(vec![value.as_str()]));
+                Some(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
+            }
+            (None, Some(_)) if rows > 0 => None,
+            (None, _) => Some(new_null_array(&label(), rows)),
+        });
+    };
+    let fixed = label_of.required.is_some() || label_of.otherwise.is_some();
+    if array.null_count() > 0 && (fixed || present.next().is_some()) {
+        return Ok(None);
+    }
+    if !matches!(array.data_type(), DataType::Utf8 | DataType::Dictionary(..)) {
+        return Ok(None);
+    }
+    let array = cast(array, &label())?;
+    let texts = array.as_dictionary::<Int32Type>().values().as_string::<i32>();
+    let good = |text: &str| {
+        let plain = !text.is_empty() && text.trim_ascii().len() == text.len();
+        plain && !is_nothing(text) && check(place, text).is_ok()
+    };
+    Ok(texts.iter().flatten().all(good).then_some(array))
+}
+
+/// Whole numbers; none where one is missing.
+fn whole(column: &ArrayRef) -> Result<Option<Vec<i64>>> {
+    let fits = column.data_type().is_integer() && *column.data_type() != DataType::UInt64;
+    if column.null_count() > 0 || !fits {
+        return Ok(None);
+    }
+    let numbers = cast(column, &DataType::Int64)?;
+    Ok(Some(numbers.as_primitive::<Int64Type>().values().to_vec()))
+}
+
+/// Money in units of 10⁻¹²; none where an amount is missing, or takes a closer look.
+fn amounts(column: &ArrayRef) -> Result<Option<Vec<i128>>> {
+    if column.null_count() > 0 {
+        return Ok(None);
+    }
+    Ok(match column.data_type() {
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>().values();
+            values.iter().map(|value| plain_decimal(*value)).collect()
+        }
+        DataType::Decimal128(_, scale) if (0..=cost::MONEY_SCALE).contains(scale) => {
+            let factor = 10_i128.pow((cost::MONEY_SCALE - scale).unsigned_abs().into());
+            let values = column.as_primitive::<Decimal128Type>().values();
+            let fits = |value: &i128| value.unsigned_abs() < 10_u128.pow(38);
+            values.iter().map(|value| value.checked_mul(factor).filter(fits)).collect()
+        }
+        _ => None,
+    })
+}
+
+/// A double that stands for a decimal of at most six places and not too many digits, in units of
+/// 10⁻¹²: exactly the decimal that its shortest form would be read as.
+///
+/// `value × 10⁶` errs by less than half a unit below 2⁵², so rounding finds the only candidate; division
+/// of two exact numbers rounds correctly, so the candidate's double is `value` or it is not.
+fn plain_decimal(value: f64) -> Option<i128> {
+    let millionths = (value * 1e6).round();
+    let exact = millionths.abs() < 1e15 && millionths / 1e6 == value;
+    exact.then(|| millionths as i128 * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::money;
+    use super::*;
+
+    #[test]
+    fn doubles_are_the_decimals_that_they_were_written_as() {
+        for text in ["0", "-0.1", "0.3", "1.005", "123456.654321", "999999999.999999", "-7"] {
+            let value: f64 = text.parse().unwrap();
+            assert_eq!(plain_decimal(value), Some(money(text).unwrap()), "{text}");
+        }
+        for value in [1e-7, 0.1 + 0.2, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(plain_decimal(value), None, "{value}");
+        }
+    }
+}

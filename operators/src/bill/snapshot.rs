@@ -1,0 +1,211 @@
+//! State to Arrow batches and back: an account's month at a time, its totals before its lines.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, FixedSizeBinaryBuilder, Int64Array,
+    RecordBatch, StringArray, UInt32Array,
+};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, SchemaRef, UInt32Type,
+};
+
+use super::key::{COLUMNS, Key, PLACES, Symbol};
+use super::month::{Stated, Sums};
+use super::{Bill, words};
+use crate::key::Shard;
+use crate::schema::ENTITY_ID;
+use crate::schema::cost::{
+    BILLED_COST, DAY, EFFECTIVE_COST, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, VERSION,
+    money,
+};
+use crate::snapshot::{Changes, Extent, Snapshot};
+use crate::{Error, Result};
+
+/// Between the account and the month in a snapshot's key: no account's name holds it.
+const SEPARATOR: char = '\u{1f}';
+
+/// One row of a snapshot.
+struct Row<'a> {
+    /// Which of `units` it belongs to.
+    unit: usize,
+    number: u32,
+    key: Option<&'a Key>,
+    line: Option<([u8; 16], i64)>,
+    sums: Sums,
+}
+
+fn state_schema() -> SchemaRef {
+    let mut fields = vec![
+        Field::new(ENTITY_ID, DataType::Utf8, false),
+        Field::new("key", DataType::UInt32, false),
+        Field::new(DAY, DataType::Date32, true),
+    ];
+    fields.extend(COLUMNS.map(|name| Field::new(name, DataType::Utf8, true)));
+    fields.extend([
+        Field::new(LINE, DataType::FixedSizeBinary(LINE_BYTES), true),
+        Field::new(VERSION, DataType::Int64, true),
+        Field::new(BILLED_COST, money(), false),
+        Field::new(EFFECTIVE_COST, money(), false),
+        Field::new("charges", DataType::Int64, false),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+impl Bill {
+    /// A shard's accounts' months in order, with their keys in the snapshot.
+    fn units(&self, shard: Shard, extent: Extent) -> Vec<(String, u32)> {
+        let places = self.shards[usize::from(shard.0)].iter();
+        let wanted =
+            |place: &&u32| extent == Extent::Whole || self.months[**place as usize].2.changed;
+        let mut units: Vec<(String, u32)> = places
+            .filter(wanted)
+            .map(|place| {
+                let (entity, month, _) = &self.months[*place as usize];
+                let name = self.symbols.name(*entity).unwrap_or_default();
+                (format!("{name}{SEPARATOR}{month}"), *place)
+            })
+            .collect();
+        units.sort();
+        units
+    }
+}
+
+impl Snapshot for Bill {
+    fn operator(&self) -> &'static str {
+        "bill"
+    }
+
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
+        let units = self.units(shard, extent);
+        let mut rows = Vec::new();
+        for (unit, (_, place)) in units.iter().enumerate() {
+            let month = &self.months[*place as usize].2;
+            for (number, total) in month.totals.iter().enumerate() {
+                rows.push(Row {
+                    unit,
+                    number: number as u32,
+                    key: Some(&total.key),
+                    line: None,
+                    sums: total.sums,
+                });
+            }
+            for (digest, stated) in month.lines() {
+                let mut bytes = [0; 16];
+                bytes[..8].copy_from_slice(&digest[0].to_le_bytes());
+                bytes[8..].copy_from_slice(&digest[1].to_le_bytes());
+                rows.push(Row {
+                    unit,
+                    number: stated.key,
+                    key: None,
+                    line: Some((bytes, stated.version)),
+                    sums: stated.sums(),
+                });
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let amount = |of: fn(&Sums) -> i128| -> Result<ArrayRef> {
+            let sums = Decimal128Array::from_iter_values(rows.iter().map(|row| of(&row.sums)));
+            Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
+        };
+        let names = rows.iter().map(|row| units[row.unit].0.as_str());
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(names)),
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.number))),
+            Arc::new(rows.iter().map(|row| row.key.map(|key| key.day)).collect::<Date32Array>()),
+        ];
+        for place in 0..PLACES {
+            let names = rows.iter().map(|row| self.symbols.name(row.key?.places[place]));
+            columns.push(Arc::new(names.collect::<StringArray>()));
+        }
+        let mut digests = FixedSizeBinaryBuilder::with_capacity(rows.len(), LINE_BYTES);
+        for row in &rows {
+            match &row.line {
+                Some((digest, _)) => digests.append_value(digest)?,
+                None => digests.append_null(),
+            }
+        }
+        let versions = rows.iter().map(|row| row.line.map(|(_, version)| version));
+        let charges = rows.iter().map(|row| row.sums.charges);
+        columns.extend([
+            Arc::new(digests.finish()) as ArrayRef,
+            Arc::new(versions.collect::<Int64Array>()),
+            amount(|sums| sums.billed)?,
+            amount(|sums| sums.effective)?,
+            Arc::new(Int64Array::from_iter_values(charges)),
+        ]);
+        Ok(Some(RecordBatch::try_new(state_schema(), columns)?))
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let changed = self.months.iter().filter(|(_, _, month)| month.changed).count();
+        Some(Changes { keys: self.months.len(), changed })
+    }
+
+    fn saved(&mut self) {
+        self.months.iter_mut().for_each(|(_, _, month)| month.changed = false);
+    }
+
+    fn restore(&mut self, _: Shard, state: &RecordBatch) -> Result<()> {
+        let refused =
+            |reason: &str| Error::Snapshot { operator: "bill", reason: reason.to_owned() };
+        if state.schema().fields() != state_schema().fields() {
+            return Err(refused("its columns are not those of this build"));
+        }
+        let units = state.column(0).as_string::<i32>();
+        let numbers = state.column(1).as_primitive::<UInt32Type>().values();
+        let days = state.column(2).as_primitive::<Date32Type>();
+        let names: Vec<&StringArray> =
+            (0..PLACES).map(|place| state.column(3 + place).as_string()).collect();
+        let digests = state.column(3 + PLACES).as_fixed_size_binary();
+        let versions = state.column(4 + PLACES).as_primitive::<Int64Type>();
+        let amounts = |at: usize| state.column(at + PLACES).as_primitive::<Decimal128Type>();
+        let (billed, effective) = (amounts(5), amounts(6));
+        let charges = state.column(7 + PLACES).as_primitive::<Int64Type>();
+        let mut current = None;
+        for row in 0..state.num_rows() {
+            let unit = units.value(row);
+            let place = match current {
+                Some((known, place)) if known == unit => place,
+                _ => {
+                    let parts = unit.rsplit_once(SEPARATOR);
+                    let parts = parts.and_then(|(name, month)| Some((name, month.parse().ok()?)));
+                    let (name, month) = parts.ok_or_else(|| refused("a key is no month"))?;
+                    let entity = self.symbols.of(name);
+                    self.place(entity, month)
+                }
+            };
+            current = Some((unit, place));
+            let sums = Sums {
+                billed: billed.value(row),
+                effective: effective.value(row),
+                charges: charges.value(row),
+            };
+            if digests.is_valid(row) {
+                let stated = Stated {
+                    version: versions.value(row),
+                    billed: sums.billed,
+                    effective: sums.effective,
+                    key: numbers[row],
+                };
+                self.months[place as usize].2.state(words(digests.value(row)), stated);
+                continue;
+            }
+            let mut symbols = [0 as Symbol; PLACES];
+            for (symbol, names) in symbols.iter_mut().zip(&names) {
+                if names.is_valid(row) {
+                    *symbol = self.symbols.of(names.value(row));
+                }
+            }
+            let month = &mut self.months[place as usize].2;
+            let number = month.key(Key { places: symbols, day: days.value(row) });
+            if number != numbers[row] {
+                return Err(refused("its keys are not numbered in order"));
+            }
+            month.totals[number as usize].sums = sums;
+        }
+        Ok(())
+    }
+}
