@@ -11,7 +11,8 @@
 //! - [`seeded`]: numbers that look random and follow from a seed
 //! - [`snapshot`]: an operator's state to an Arrow batch and back, by shard
 //! - [`window`]: rows to windows
-//! - [`bill`]: rows of bills to changes of exact totals; [`daily`]: these to a vector a day
+//! - [`bill`]: rows of bills to changes of exact totals; [`rollup`]: these by one
+//!   name alone; [`daily`]: these to a vector a day
 //! - [`feature`]: windows to feature vectors
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
@@ -30,6 +31,7 @@ mod error;
 pub mod feature;
 pub mod flow;
 pub mod key;
+pub mod rollup;
 pub mod schema;
 pub mod score;
 pub mod seeded;

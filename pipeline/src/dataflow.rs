@@ -39,25 +39,33 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
 
     let rows = path.route(rows);
     let (windows, refused) = match path.stream.kind {
-        StreamKind::Sensor | StreamKind::Audit => path.window(rows, clock.clone()),
+        StreamKind::Sensor | StreamKind::Audit => {
+            let (windows, refused) = path.window(rows, clock.clone());
+            (Some(windows), refused)
+        }
         StreamKind::Cost => {
             let changes = path.bill(rows);
             ends.push(path.write(changes.clone(), "cost_changes"));
-            (path.daily(changes, clock.clone()), None)
+            if let Some(rollups) = path.rollup(changes.clone()) {
+                ends.push(path.write(rollups, "cost_rollup_changes"));
+            }
+            (path.stream.wants_days().then(|| path.daily(changes, clock.clone())), None)
         }
     };
-    let windows = path.feature(windows);
-    if path.stream.output.windows {
-        ends.push(path.write(windows.clone(), path.stream.windows_table()));
-    }
-    if path.stream.model.is_some() {
-        let scores = path.score(windows);
-        let verdicts = path.threshold(scores);
-        ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
-        ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
-        ends.push(path.write(path.contribute(verdicts.clone()), path.stream.scores_table()));
-        if let Some(drift) = path.drift(verdicts, clock) {
-            ends.push(path.write(drift, "drift"));
+    if let Some(windows) = windows {
+        let windows = path.feature(windows);
+        if path.stream.output.windows {
+            ends.push(path.write(windows.clone(), path.stream.windows_table()));
+        }
+        if path.stream.model.is_some() {
+            let scores = path.score(windows);
+            let verdicts = path.threshold(scores);
+            ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
+            ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
+            ends.push(path.write(path.contribute(verdicts.clone()), path.stream.scores_table()));
+            if let Some(drift) = path.drift(verdicts, clock) {
+                ends.push(path.write(drift, "drift"));
+            }
         }
     }
     ends.push(path.write(late, "late"));

@@ -9,6 +9,7 @@ use cloudops_datasets::{Format, Messages, StreamKind};
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
 use cloudops_operators::feature::sensor::{Features, Statistic};
+use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use sha2::{Digest, Sha256};
@@ -132,6 +133,12 @@ impl StreamJob {
         }
     }
 
+    /// Whether a cost stream's days are described: for a model, or to be written.
+    #[must_use]
+    pub fn wants_days(&self) -> bool {
+        self.model.is_some() || self.output.windows
+    }
+
     /// Steps from one window of an entity to the next, where windows count rows and overlap.
     #[must_use]
     pub fn hop(&self) -> Option<usize> {
@@ -240,7 +247,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     );
     ensure!(kind == StreamKind::Cost || stream.bill.is_none(), "bill is for cost streams");
     if let Some(bill) = &stream.bill {
-        Bill::new(&bill.by).context("bill")?;
+        validate_bill(bill).context("bill")?;
     }
     if let Some(model) = &stream.model {
         ensure!(
@@ -279,6 +286,20 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         attribution: stream.attribution.clone(),
         output: stream.output.clone(),
     })
+}
+
+fn validate_bill(bill: &BillConfig) -> Result<()> {
+    Bill::new(&bill.by)?;
+    Rollups::new(bill.rollups())?;
+    for rollup in bill.rollups() {
+        if let By::Dimension(dimension) = &rollup {
+            ensure!(
+                bill.by.contains(dimension),
+                "rollups names {rollup}, which totals are not told apart by: add it to `by`"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Checks what is said of topics, and that nothing is said of them where there are none.

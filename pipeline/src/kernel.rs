@@ -8,6 +8,7 @@ use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
 use cloudops_operators::key::Shard;
+use cloudops_operators::rollup::Rollups;
 use cloudops_operators::snapshot::{Changes, Extent, Snapshot};
 use cloudops_operators::window::EitherWindow;
 
@@ -123,6 +124,14 @@ pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
 /// When the settings do not fit.
 pub fn bill(stream: &StreamJob) -> Result<Bill> {
     Bill::new(&stream.bill.by).context("bill")
+}
+
+/// The roll-ups of a cost stream.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn rollups(stream: &StreamJob) -> Result<Rollups> {
+    Rollups::new(stream.bill.rollups()).context("bill")
 }
 
 /// The daily operator of a cost stream.

@@ -15,7 +15,7 @@ use cloudops_operators::bill::{Bill, Clock};
 use cloudops_operators::daily::Daily;
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::schema::result::{FEATURES, WINDOW, WINDOW_END, WINDOW_START};
-use cloudops_operators::schema::{ENTITY_ID, TS, texts, times, vectors};
+use cloudops_operators::schema::{ENTITY_ID, TS, labels, texts, times, vectors};
 use cloudops_operators::watermark::Watermark;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -179,14 +179,15 @@ struct Pick {
 
 impl Pick {
     fn rows(&mut self, rows: &RecordBatch, data: &mut TrainingData) -> Result<RecordBatch> {
-        let (entities, ts) = (texts(rows, ENTITY_ID)?, times(rows, TS)?);
+        let (entities, ts) = (labels(rows, ENTITY_ID)?, times(rows, TS)?);
         let mut kept = Vec::with_capacity(rows.num_rows());
         for (row, &ts) in ts.iter().enumerate() {
             let mut keep = ts < self.until;
             if keep {
-                let count = match self.seen.get_mut(entities.value(row)) {
+                let entity = entities.get(row).unwrap_or_default();
+                let count = match self.seen.get_mut(entity) {
                     Some(count) => count,
-                    None => self.seen.entry(entities.value(row).to_owned()).or_default(),
+                    None => self.seen.entry(entity.to_owned()).or_default(),
                 };
                 *count += 1;
                 keep = self.first_rows.is_none_or(|first| *count <= first);

@@ -17,6 +17,7 @@ use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::key::Shard;
+use cloudops_operators::rollup::Rollups;
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
 };
@@ -67,6 +68,7 @@ pub struct Path {
 struct Kernels {
     window: Option<Shared<EitherWindow>>,
     bill: Option<Shared<Bill>>,
+    rollups: Option<Shared<Rollups>>,
     daily: Option<Shared<Daily>>,
     feature: Shared<FeatureKernel>,
     threshold: Shared<Threshold>,
@@ -76,8 +78,10 @@ struct Kernels {
 impl Kernels {
     fn new(stream: &StreamJob) -> Result<Self> {
         let window = kernel::window(stream)?;
+        let rollups = window.is_none() && !stream.bill.rollups().is_empty();
         Ok(Self {
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
+            rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
             daily: window.is_none().then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
@@ -94,6 +98,9 @@ impl Kernels {
         }
         if let Some(bill) = &self.bill {
             all.push(Rc::clone(bill) as _);
+        }
+        if let Some(rollups) = &self.rollups {
+            all.push(Rc::clone(rollups) as _);
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
@@ -223,6 +230,12 @@ impl Path {
             anyhow::Ok(kernel.take_changes()?.into_iter().collect())
         };
         flow::whole(rows, "bill", &self.supervisor, logic)
+    }
+
+    /// Changes of totals to changes of roll-ups, where there are any.
+    pub fn rollup<'s>(&self, changes: Batches<'s>) -> Option<Batches<'s>> {
+        let rollups = self.kernels.rollups.as_ref()?;
+        Some(Rollups::connect(rollups, changes, &self.supervisor))
     }
 
     /// Changes of totals to each day's vector.

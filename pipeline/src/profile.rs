@@ -137,11 +137,13 @@ impl Meter {
 
 /// An operator's place on the data path; those not named here stand before what is written.
 fn place(operator: &str) -> usize {
-    const PATH: [&str; 11] = [
+    const PATH: [&str; 13] = [
         "restore",
         "route",
         "window",
         "bill",
+        "rollup",
+        "rollup rows",
         "daily",
         "feature",
         "score",

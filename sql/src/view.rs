@@ -265,6 +265,31 @@ const ALL: &[View] = &[
             FROM total",
     },
     View {
+        name: "cost_rollups",
+        description: "what one account, service, region, tag's value … costs in a day or a month, \
+                      exactly, as far as is known now",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("by", "by what costs are added up: 'account', 'service', 'tag:team' and so on"),
+            ("period", "'day' or 'month'"),
+            ("start", "first day of the period, UTC"),
+            ("name", "whose costs; null where charges name none"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217; never add across it"),
+            ("billed_cost", "sum of BilledCost, in the currency"),
+            ("effective_cost", "sum of EffectiveCost, in the currency"),
+            ("charges", "charges added up"),
+            ("known_on", "day on which it last changed"),
+        ],
+        sql: "
+            SELECT source, \"by\", period, start, name, currency,
+                   SUM(billed_after - billed_before) AS billed_cost,
+                   SUM(effective_after - effective_before) AS effective_cost,
+                   SUM(charges_after - charges_before) AS charges, MAX(known_on) AS known_on
+            FROM cost_rollup_changes
+            GROUP BY source, \"by\", period, start, name, currency
+            HAVING SUM(charges_after - charges_before) <> 0",
+    },
+    View {
         name: "cost_monthly",
         description: "what an account was charged for a service in a calendar month, exactly",
         columns: &[

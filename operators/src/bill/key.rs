@@ -153,8 +153,6 @@ pub(super) enum Coded<'a> {
     Keyed(&'a arrow::array::Int32Array, Vec<Symbol>),
     /// One symbol a row.
     Rows(Vec<Symbol>),
-    /// The same in every row.
-    Same(Symbol),
 }
 
 impl<'a> Coded<'a> {
@@ -181,7 +179,6 @@ impl<'a> Coded<'a> {
             Self::Keyed(keys, _) if keys.is_null(row) => 0,
             Self::Keyed(keys, symbols) => symbols[keys.values()[row] as usize],
             Self::Rows(symbols) => symbols[row],
-            Self::Same(symbol) => *symbol,
         }
     }
 }
@@ -223,26 +220,24 @@ impl Grain {
         Ok(grain)
     }
 
-    /// A batch's columns as symbols, by place.
+    /// A batch's columns as symbols, with the places that they fill.
     pub(super) fn code<'a>(
         &self,
         rows: &'a RecordBatch,
         symbols: &mut Symbols,
-    ) -> Result<Vec<Coded<'a>>> {
+    ) -> Result<Vec<(usize, Coded<'a>)>> {
         let column = |place: usize| {
-            if !self.filled[place] {
-                return Ok(Coded::Same(0));
-            }
             let labels = labels(rows, COLUMNS[place])?;
-            Ok(match COLUMNS[place] {
+            let coded = match COLUMNS[place] {
                 TAGS => Coded::of(labels, |text| match self.tags_of(text) {
                     Some(kept) => symbols.of(&kept),
                     None => 0,
                 }),
                 _ => Coded::of(labels, |text| symbols.of(text)),
-            })
+            };
+            Ok((place, coded))
         };
-        (0..PLACES).map(column).collect()
+        (0..PLACES).filter(|place| self.filled[*place]).map(column).collect()
     }
 
     /// Those of a row's tags that tell costs apart, as a JSON object in order of name; `None` where it

@@ -33,6 +33,7 @@ use crate::{Error, Result};
 
 mod clock;
 mod key;
+mod lines;
 mod month;
 mod rows;
 mod snapshot;
@@ -42,7 +43,8 @@ mod tests;
 pub use clock::Clock;
 pub use key::Dimension;
 use key::{Coded, Grain, Key, Symbol, Symbols};
-use month::{Digest, Month, NONE, Stated, Sums};
+use lines::{Digest, Stated};
+use month::{Month, NONE, Sums};
 pub use rows::*;
 
 /// What brought a change about, the gravest of several last.
@@ -146,15 +148,16 @@ impl Bill {
         let days = numbers::<Date32Type>(rows, DAY)?.values();
         let known_on = numbers::<Date32Type>(rows, KNOWN_ON)?.values();
         let closed_before = numbers::<Date32Type>(rows, CLOSED_BEFORE)?.values();
-        let (billed, effective) = (amounts(rows, BILLED_COST)?, amounts(rows, EFFECTIVE_COST)?);
+        let billed = amounts(rows, BILLED_COST)?.values();
+        let effective = amounts(rows, EFFECTIVE_COST)?.values();
         let (lines, versions) = (digests(rows)?, numbers::<Int64Type>(rows, VERSION)?.values());
         let mut calendar = Calendar::default();
         for row in selected(rows, selection) {
             let day = days[row];
             let place = self.place(entities.get(row), calendar.month(day));
             let mut key = Key { places: [0; key::PLACES], day };
-            for (symbol, column) in key.places.iter_mut().zip(&places) {
-                *symbol = column.get(row);
+            for (place, column) in &places {
+                key.places[*place] = column.get(row);
             }
             let corrects = classes.get(row) != 0;
             let mut cause = Cause {
@@ -165,10 +168,10 @@ impl Bill {
                 offset: offsets[row],
             };
             let month = &mut self.months[place as usize].2;
-            let (version, billed, effective) =
-                (versions[row], billed.value(row), effective.value(row));
+            let (version, billed, effective) = (versions[row], billed[row], effective[row]);
             let digest = lines.is_valid(row).then(|| words(lines.value(row)));
-            if let Some(before) = digest.and_then(|digest| month.stated(digest)) {
+            let before = digest.and_then(|digest| month.lines.get(digest));
+            if let Some(before) = before {
                 let known = &month.totals[before.key as usize].key;
                 let order = (version, effective, billed)
                     .cmp(&(before.version, before.effective, before.billed))
@@ -183,7 +186,7 @@ impl Bill {
             let month = &mut self.months[place as usize].2;
             let stated = Stated { version, billed, effective, key: month.key(key) };
             if let Some(digest) = digest {
-                month.state(digest, stated);
+                month.lines.state(digest, stated, before.is_some());
             }
             self.change(place, stated.key, stated.sums(), cause, true)?;
         }
@@ -198,8 +201,7 @@ impl Bill {
     /// Keys that hold a total, and lines known.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let sizes =
-            self.months.iter().map(|(_, _, month)| (month.totals.len(), month.line_count()));
+        let sizes = self.months.iter().map(|(_, _, month)| (month.totals.len(), month.lines.len()));
         sizes.fold((0, 0), |(keys, lines), (k, l)| (keys + k, lines + l))
     }
 
@@ -308,6 +310,12 @@ impl Calendar {
         }
         self.month
     }
+}
+
+/// The first day of a day's calendar month; both since 1970-01-01.
+#[must_use]
+pub fn first_of_month(day: i32) -> i32 {
+    month_of(day).1.start
 }
 
 /// A day's calendar month, `12 × year + month - 1`, and the days of it. After Howard Hinnant's

@@ -1,9 +1,9 @@
 //! An account's month: totals by key, and the lines that they are made of.
 
-use hashbrown::HashMap;
 use hashbrown::hash_table::{Entry, HashTable};
 
 use super::key::Key;
+use super::lines::Lines;
 
 /// Exact sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,47 +45,13 @@ pub(super) struct Total {
     pub(super) change: u32,
 }
 
-/// A line's digest.
-pub(super) type Digest = [u64; 2];
-
-/// What a line says, in few bytes: there may be very many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Line {
-    digest: Digest,
-    version: i64,
-    billed: i64,
-    effective: i64,
-    /// Which of the month's keys it counts for.
-    key: u32,
-}
-
-/// Stands for an amount that 64 bits do not hold: it is kept aside.
-const WIDE: i64 = i64::MIN;
-
-/// What a line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stated {
-    pub(super) version: i64,
-    pub(super) billed: i128,
-    pub(super) effective: i128,
-    pub(super) key: u32,
-}
-
-impl Stated {
-    pub(super) fn sums(&self) -> Sums {
-        Sums { billed: self.billed, effective: self.effective, charges: 1 }
-    }
-}
-
 /// One account's charges in one calendar month.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Month {
     pub(super) totals: Vec<Total>,
     /// Numbers of keys.
     index: HashTable<u32>,
-    lines: HashTable<Line>,
-    /// Amounts that [`WIDE`] stands for.
-    wide: HashMap<Digest, (i128, i128)>,
+    pub(super) lines: Lines,
     /// Whether anything has changed since the last checkpoint.
     pub(super) changed: bool,
 }
@@ -119,52 +85,5 @@ impl Month {
                 number
             }
         }
-    }
-
-    /// What a line says so far.
-    pub(super) fn stated(&self, digest: Digest) -> Option<Stated> {
-        let line = self.lines.find(digest[0], |line| line.digest == digest)?;
-        Some(self.widen(line))
-    }
-
-    fn widen(&self, line: &Line) -> Stated {
-        let (billed, effective) = match line.billed {
-            WIDE => self.wide.get(&line.digest).copied().unwrap_or_default(),
-            _ => (line.billed.into(), line.effective.into()),
-        };
-        Stated { version: line.version, billed, effective, key: line.key }
-    }
-
-    /// Has a line say something, for the first time or anew.
-    pub(super) fn state(&mut self, digest: Digest, stated: Stated) {
-        let narrow = |amount: i128| i64::try_from(amount).ok().filter(|amount| *amount != WIDE);
-        let (billed, effective) = match (narrow(stated.billed), narrow(stated.effective)) {
-            (Some(billed), Some(effective)) => (billed, effective),
-            _ => {
-                self.wide.insert(digest, (stated.billed, stated.effective));
-                (WIDE, WIDE)
-            }
-        };
-        if billed != WIDE && !self.wide.is_empty() {
-            self.wide.remove(&digest);
-        }
-        let line = Line { digest, version: stated.version, billed, effective, key: stated.key };
-        match self.lines.entry(digest[0], |line| line.digest == digest, |line| line.digest[0]) {
-            Entry::Occupied(mut place) => *place.get_mut() = line,
-            Entry::Vacant(place) => drop(place.insert(line)),
-        }
-    }
-
-    /// Its lines, in the order of their digests.
-    pub(super) fn lines(&self) -> Vec<(Digest, Stated)> {
-        let mut lines: Vec<_> =
-            self.lines.iter().map(|line| (line.digest, self.widen(line))).collect();
-        lines.sort_unstable_by_key(|(digest, _)| *digest);
-        lines
-    }
-
-    /// How many lines it knows.
-    pub(super) fn line_count(&self) -> usize {
-        self.lines.len()
     }
 }

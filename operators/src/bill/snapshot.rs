@@ -11,7 +11,8 @@ use arrow::datatypes::{
 };
 
 use super::key::{COLUMNS, Key, PLACES, Symbol};
-use super::month::{Stated, Sums};
+use super::lines::Stated;
+use super::month::Sums;
 use super::{Bill, words};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
@@ -90,7 +91,7 @@ impl Snapshot for Bill {
                     sums: total.sums,
                 });
             }
-            for (digest, stated) in month.lines() {
+            for (digest, stated) in month.lines.sorted() {
                 let mut bytes = [0; 16];
                 bytes[..8].copy_from_slice(&digest[0].to_le_bytes());
                 bytes[8..].copy_from_slice(&digest[1].to_le_bytes());
@@ -190,7 +191,8 @@ impl Snapshot for Bill {
                     effective: sums.effective,
                     key: numbers[row],
                 };
-                self.months[place as usize].2.state(words(digests.value(row)), stated);
+                let month = &mut self.months[place as usize].2;
+                month.lines.state(words(digests.value(row)), stated, false);
                 continue;
             }
             let mut symbols = [0 as Symbol; PLACES];

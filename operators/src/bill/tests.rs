@@ -58,7 +58,6 @@ fn batch(rows: &[Row], first: u64) -> RecordBatch {
         (REGION, text(&|row| (row.service % 2 == 0).then(|| "north".to_owned()))),
         (CHARGE_CLASS, text(&|row| row.corrects.then(|| "Correction".to_owned()))),
         (DAY, Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| row.day)))),
-        (cost::CHARGE_PERIOD_END, time(&|row| i64::from(row.day + 1) * DAY_US)),
         (BILLED_COST, amount(1)),
         (EFFECTIVE_COST, amount(2)),
         (CURRENCY, same("USD")),

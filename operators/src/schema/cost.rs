@@ -27,8 +27,6 @@ pub const CHARGE_CATEGORY: &str = "charge_category";
 pub const CHARGE_CLASS: &str = "charge_class";
 /// The day on which the charge's period begins, UTC; `Date32`.
 pub const DAY: &str = "day";
-/// FOCUS `ChargePeriodEnd`, exclusive.
-pub const CHARGE_PERIOD_END: &str = "charge_period_end";
 /// FOCUS `InvoiceId`; a label, nullable.
 pub const INVOICE: &str = "invoice";
 /// FOCUS `BilledCost`.
@@ -104,7 +102,6 @@ fn input_fields() -> Vec<Field> {
         text(CHARGE_CATEGORY, false),
         text(CHARGE_CLASS, true),
         Field::new(DAY, DataType::Date32, false),
-        Field::new(CHARGE_PERIOD_END, timestamp(), false),
         text(INVOICE, true),
         Field::new(BILLED_COST, money(), false),
         Field::new(EFFECTIVE_COST, money(), false),

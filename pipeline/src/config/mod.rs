@@ -14,6 +14,7 @@ use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
+use cloudops_operators::rollup::By;
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use serde::Deserialize;
@@ -173,11 +174,30 @@ pub struct BillConfig {
     /// a tag's value. Every combination that occurs on a day is a key kept in memory. Default:
     /// `["region", "charge_category"]`.
     pub by: Vec<Dimension>,
+    /// What costs are rolled up by, each alone, by day and by month: `account`, `provider`,
+    /// `billing_account`, `service`, and whatever `by` names. Default:
+    /// `["account", "provider", "service", "region"]`, or what of it there is.
+    pub rollups: Option<Vec<By>>,
+}
+
+impl BillConfig {
+    /// The roll-ups asked for, or those that are usual.
+    #[must_use]
+    pub fn rollups(&self) -> Vec<By> {
+        let usual = || {
+            let mut usual = vec![By::Account, By::Provider, By::Service];
+            usual.extend(
+                self.by.contains(&Dimension::Region).then_some(By::Dimension(Dimension::Region)),
+            );
+            usual
+        };
+        self.rollups.clone().unwrap_or_else(usual)
+    }
 }
 
 impl Default for BillConfig {
     fn default() -> Self {
-        Self { by: vec![Dimension::Region, Dimension::ChargeCategory] }
+        Self { by: vec![Dimension::Region, Dimension::ChargeCategory], rollups: None }
     }
 }
 

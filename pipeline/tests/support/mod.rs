@@ -241,9 +241,9 @@ pub(crate) fn tables(catalog: &str) -> Tables {
     let results = docs.iter().filter(|doc| doc["kind"] == "result");
     let names = results.map(|doc| doc["name"].as_str().unwrap().to_owned());
     // A change that a cut falls into is two; what the changes say of each day is the same.
-    let names = names.filter(|name| name != "cost_changes");
+    let names = names.filter(|name| !["cost_changes", "cost_rollup_changes"].contains(&&**name));
     names
-        .chain(["cost_daily", "cost_revisions"].map(str::to_owned))
+        .chain(["cost_daily", "cost_revisions", "cost_rollups"].map(str::to_owned))
         .map(|name| {
             let mut rows: Vec<String> = sql(catalog, &format!("select * from {name}"))
                 .into_iter()

@@ -16,6 +16,7 @@ use cloudops_operators::schema::{self, cost, result};
 mod alerts;
 mod attributions;
 mod cost_changes;
+mod cost_rollup_changes;
 mod drift;
 pub(crate) mod files;
 mod late;
@@ -201,6 +202,7 @@ const ALL: &[&Table] = &[
     &scores::AUDIT,
     &scores::COST,
     &cost_changes::TABLE,
+    &cost_rollup_changes::TABLE,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,

@@ -3,17 +3,14 @@
 //! A batch in which everything is plainly good is converted column by column; one pass a column finds
 //! out. Any other is read record by record, as text is.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
     StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 use cloudops_operators::key::digest;
 use cloudops_operators::schema::{cost, label};
 use parquet::file::reader::ChunkReader;
@@ -23,7 +20,7 @@ use super::super::decode::{Decode, reject};
 use super::super::record::{Fault, Raw, select};
 use super::super::wide_parquet::column_times;
 use super::super::{BATCH_ROWS, ReadBatch, Reader};
-use super::decode::{Charges, Rows, check, is_nothing};
+use super::decode::{Charges, Rows, check, is_nothing, line_array, money_array};
 use super::{Label, Plan};
 use crate::Result;
 
@@ -54,7 +51,10 @@ pub(in crate::read) fn open<B: ChunkReader + 'static>(
         }
     };
     let plan = Arc::new(plan);
+    let fixed = plan.labels.iter().map(fixed).collect::<Result<_>>()?;
     Ok(Box::new(ChargeParquet {
+        fixed,
+        zeros: Arc::new(Int64Array::from_value(0, BATCH_ROWS)),
         batches,
         columns,
         slow: Charges::new(Arc::clone(&plan)),
@@ -70,6 +70,10 @@ struct ChargeParquet {
     columns: Vec<Option<usize>>,
     plan: Arc<Plan>,
     slow: Charges,
+    /// By place, a batch of a label that no column gives; none where a row must have one.
+    fixed: Vec<Option<ArrayRef>>,
+    /// A batch of versions where no column gives them.
+    zeros: ArrayRef,
     /// Offset of the next row.
     next: u64,
     /// Rows before this offset are not handed on.
@@ -143,30 +147,29 @@ impl ChargeParquet {
                 None => return Ok(None),
             },
         };
-        let end = match plan.end {
-            None => start.unary::<_, TimestampMicrosecondType>(|us| us + cost::DAY_US),
-            Some(asked) => match time(asked)? {
-                Some(end) if end.values().iter().zip(start.values()).all(|(e, s)| e >= s) => end,
-                _ => return Ok(None),
-            },
-        };
+        if let Some(asked) = plan.end {
+            let Some(end) = time(asked)? else { return Ok(None) };
+            if end.values().iter().zip(start.values()).any(|(end, start)| end < start) {
+                return Ok(None);
+            }
+        }
         let amount = |asked: usize| column(asked).map_or(Ok(None), amounts);
         let Some(effective) = amount(plan.effective)? else { return Ok(None) };
         let billed = match plan.billed == plan.effective {
-            true => Some(effective.clone()),
+            true => Some(Arc::clone(&effective)),
             false => amount(plan.billed)?,
         };
         let Some(billed) = billed else { return Ok(None) };
         let version = match plan.version {
-            None => Some(vec![0; rows]),
+            None => Some(Arc::clone(&self.zeros)),
             Some(asked) => column(asked).map_or(Ok(None), whole)?,
         };
         let Some(version) = version else { return Ok(None) };
         let Some(line) = self.lines(batch)? else { return Ok(None) };
         let mut labels = Vec::with_capacity(plan.labels.len());
         for (place, label) in plan.labels.iter().enumerate() {
-            match labelled(place, label, &column, rows)? {
-                Some(array) => labels.push(array),
+            match labelled(place, label, &column, &self.fixed[place])? {
+                Some(array) => labels.push(array.slice(0, rows)),
                 None => return Ok(None),
             }
         }
@@ -177,17 +180,16 @@ impl ChargeParquet {
             time: Arc::new(known.with_timezone("UTC")),
             offset: (first_offset..first_offset + rows as u64).collect(),
             day,
-            end: Arc::new(end.with_timezone("UTC")),
             billed,
             effective,
             line,
-            version,
+            version: version.slice(0, rows),
         };
         rows.batch().map(Some)
     }
 
     /// The digest of every row's line.
-    fn lines(&self, batch: &RecordBatch) -> Result<Option<Vec<Option<[u8; 16]>>>> {
+    fn lines(&self, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
         let rows = batch.num_rows();
         let mut parts = Vec::with_capacity(self.plan.line.len());
         for asked in &self.plan.line {
@@ -198,10 +200,10 @@ impl ChargeParquet {
             }
         }
         if parts.is_empty() {
-            return Ok(Some(vec![None; rows]));
+            return Ok(Some(new_null_array(&DataType::FixedSizeBinary(cost::LINE_BYTES), rows)));
         }
         let mut texts = vec![Vec::new(); parts.len()];
-        let mut lines = Vec::with_capacity(rows);
+        let mut lines = Vec::with_capacity(rows * cost::LINE_BYTES as usize);
         for row in 0..rows {
             for (text, part) in texts.iter_mut().zip(&parts) {
                 text.clear();
@@ -210,9 +212,9 @@ impl ChargeParquet {
                     return Ok(None);
                 }
             }
-            lines.push(Some(digest(texts.iter().map(Vec::as_slice))));
+            lines.extend_from_slice(&digest(texts.iter().map(Vec::as_slice)));
         }
-        Ok(Some(lines))
+        line_array(lines, None).map(Some)
     }
 }
 
@@ -243,11 +245,42 @@ impl Part {
 
     fn write(&self, row: usize, text: &mut Vec<u8>) {
         match self {
-            // Writing to memory does not fail.
-            Self::Number(numbers) => drop(write!(text, "{}", numbers.value(row))),
+            Self::Number(numbers) => write_number(numbers.value(row), text),
             Self::Text(texts) => text.extend_from_slice(texts.value(row).as_bytes()),
         }
     }
+}
+
+/// The number as it would be written.
+fn write_number(number: i64, text: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        text.push(b'-');
+    }
+    text.extend_from_slice(&digits[at..]);
+}
+
+/// A batch of a label that no column gives.
+fn fixed(label_of: &Label) -> Result<Option<ArrayRef>> {
+    Ok(match (&label_of.otherwise, &label_of.required) {
+        (Some(value), _) => {
+            let keys = Int32Array::from_value(0, BATCH_ROWS);
+            let values = Arc::new(StringArray::from(vec![value.as_str()]));
+            Some(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
+        }
+        (None, Some(_)) => None,
+        (None, None) => Some(new_null_array(&label(), BATCH_ROWS)),
+    })
 }
 
 /// A label's column; none where a row must be looked at by itself.
@@ -255,20 +288,11 @@ fn labelled<'a>(
     place: usize,
     label_of: &Label,
     column: &impl Fn(usize) -> Option<&'a ArrayRef>,
-    rows: usize,
+    fixed: &Option<ArrayRef>,
 ) -> Result<Option<ArrayRef>> {
     let mut present = label_of.columns.iter().filter_map(|asked| column(*asked));
-    let first = present.find(|array| array.null_count() < array.len() || rows == 0);
-    let Some(array) = first else {
-        return Ok(match (&label_of.otherwise, &label_of.required) {
-            (Some(value), _) => {
-                let keys = Int32Array::from_value(0, rows);
-                let values = Arc::new(StringArray::from(vec![value.as_str()]));
-                Some(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
-            }
-            (None, Some(_)) if rows > 0 => None,
-            (None, _) => Some(new_null_array(&label(), rows)),
-        });
+    let Some(array) = present.find(|array| array.null_count() < array.len()) else {
+        return Ok(fixed.clone());
     };
     let fixed = label_of.required.is_some() || label_of.otherwise.is_some();
     if array.null_count() > 0 && (fixed || present.next().is_some()) {
@@ -287,21 +311,20 @@ fn labelled<'a>(
 }
 
 /// Whole numbers; none where one is missing.
-fn whole(column: &ArrayRef) -> Result<Option<Vec<i64>>> {
+fn whole(column: &ArrayRef) -> Result<Option<ArrayRef>> {
     let fits = column.data_type().is_integer() && *column.data_type() != DataType::UInt64;
     if column.null_count() > 0 || !fits {
         return Ok(None);
     }
-    let numbers = cast(column, &DataType::Int64)?;
-    Ok(Some(numbers.as_primitive::<Int64Type>().values().to_vec()))
+    Ok(Some(cast(column, &DataType::Int64)?))
 }
 
 /// Money in units of 10⁻¹²; none where an amount is missing, or takes a closer look.
-fn amounts(column: &ArrayRef) -> Result<Option<Vec<i128>>> {
+fn amounts(column: &ArrayRef) -> Result<Option<ArrayRef>> {
     if column.null_count() > 0 {
         return Ok(None);
     }
-    Ok(match column.data_type() {
+    let amounts: Option<Vec<i128>> = match column.data_type() {
         DataType::Float64 => {
             let values = column.as_primitive::<Float64Type>().values();
             values.iter().map(|value| plain_decimal(*value)).collect()
@@ -313,7 +336,8 @@ fn amounts(column: &ArrayRef) -> Result<Option<Vec<i128>>> {
             values.iter().map(|value| value.checked_mul(factor).filter(fits)).collect()
         }
         _ => None,
-    })
+    };
+    amounts.map(money_array).transpose()
 }
 
 /// A double that stands for a decimal of at most six places and not too many digits, in units of
@@ -331,6 +355,15 @@ fn plain_decimal(value: f64) -> Option<i128> {
 mod tests {
     use super::super::decode::money;
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_text_has_them() {
+        for number in [0, 7, -1, 1_234_567_890, i64::MAX, i64::MIN] {
+            let mut text = Vec::new();
+            write_number(number, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), number.to_string());
+        }
+    }
 
     #[test]
     fn doubles_are_the_decimals_that_they_were_written_as() {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, FixedSizeBinaryBuilder, Int64Array, RecordBatch,
+    ArrayRef, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int64Array, RecordBatch,
     StringDictionaryBuilder, UInt64Array,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int32Type;
 use cloudops_operators::key::digest;
 use cloudops_operators::schema::cost;
@@ -25,7 +26,6 @@ pub(in crate::read) struct Charges {
     time: Vec<i64>,
     offset: Vec<u64>,
     day: Vec<i32>,
-    end: Vec<i64>,
     billed: Vec<i128>,
     effective: Vec<i128>,
     line: Vec<Option<[u8; 16]>>,
@@ -72,7 +72,6 @@ impl Charges {
             time: Vec::new(),
             offset: Vec::new(),
             day: Vec::new(),
-            end: Vec::new(),
             billed: Vec::new(),
             effective: Vec::new(),
             line: Vec::new(),
@@ -109,8 +108,9 @@ impl Decode for Charges {
             }
         }
         let start = time(plan.start)?;
-        let end = plan.end.map(time).transpose()?.unwrap_or(start + cost::DAY_US);
-        if let Some(column) = plan.end.filter(|_| end < start) {
+        if let Some(column) = plan.end
+            && time(column)? < start
+        {
             let reason = format!("before {}", plan.name(plan.start));
             return Err(fault(column)(reason));
         }
@@ -136,7 +136,6 @@ impl Decode for Charges {
         self.time.push(known);
         self.offset.push(offset);
         self.day.push(cost::day_of(start));
-        self.end.push(end);
         self.billed.push(billed);
         self.effective.push(effective);
         self.line.push(line);
@@ -145,16 +144,18 @@ impl Decode for Charges {
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {
+        let line = std::mem::take(&mut self.line);
+        let known = line.iter().map(Option::is_some).collect::<NullBuffer>();
+        let digests = line.iter().flat_map(|line| line.unwrap_or_default()).collect();
         let rows = Rows {
             labels: self.labels.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef),
             time: Arc::new(times(std::mem::take(&mut self.time))),
             offset: std::mem::take(&mut self.offset),
             day: std::mem::take(&mut self.day),
-            end: Arc::new(times(std::mem::take(&mut self.end))),
-            billed: std::mem::take(&mut self.billed),
-            effective: std::mem::take(&mut self.effective),
-            line: std::mem::take(&mut self.line),
-            version: std::mem::take(&mut self.version),
+            billed: money_array(std::mem::take(&mut self.billed))?,
+            effective: money_array(std::mem::take(&mut self.effective))?,
+            line: line_array(digests, Some(known))?,
+            version: Arc::new(Int64Array::from(std::mem::take(&mut self.version))),
         };
         rows.batch()
     }
@@ -167,28 +168,28 @@ pub(super) struct Rows {
     pub(super) time: ArrayRef,
     pub(super) offset: Vec<u64>,
     pub(super) day: Vec<i32>,
-    pub(super) end: ArrayRef,
-    pub(super) billed: Vec<i128>,
-    pub(super) effective: Vec<i128>,
-    pub(super) line: Vec<Option<[u8; 16]>>,
-    pub(super) version: Vec<i64>,
+    pub(super) billed: ArrayRef,
+    pub(super) effective: ArrayRef,
+    pub(super) line: ArrayRef,
+    pub(super) version: ArrayRef,
+}
+
+/// Amounts in units of 10⁻¹².
+pub(super) fn money_array(amounts: Vec<i128>) -> Result<ArrayRef> {
+    let amounts = Decimal128Array::from(amounts)
+        .with_precision_and_scale(cost::MONEY_PRECISION, cost::MONEY_SCALE)?;
+    Ok(Arc::new(amounts))
+}
+
+/// Digests, row after row; null where `known` says so.
+pub(super) fn line_array(digests: Vec<u8>, known: Option<NullBuffer>) -> Result<ArrayRef> {
+    let nulls = known.filter(|known| known.null_count() > 0);
+    Ok(Arc::new(FixedSizeBinaryArray::try_new(cost::LINE_BYTES, digests.into(), nulls)?))
 }
 
 impl Rows {
     /// The rows in [`cost::schema`].
     pub(super) fn batch(self) -> Result<RecordBatch> {
-        let money = |values: Vec<i128>| -> Result<ArrayRef> {
-            let values = Decimal128Array::from(values)
-                .with_precision_and_scale(cost::MONEY_PRECISION, cost::MONEY_SCALE)?;
-            Ok(Arc::new(values))
-        };
-        let mut lines = FixedSizeBinaryBuilder::with_capacity(self.line.len(), cost::LINE_BYTES);
-        for line in &self.line {
-            match line {
-                Some(line) => lines.append_value(line)?,
-                None => lines.append_null(),
-            }
-        }
         let [account, provider, billing, service, category, region, resource, rest @ ..] =
             self.labels;
         let [charge_category, charge_class, invoice, currency, tags] = rest;
@@ -205,14 +206,13 @@ impl Rows {
             charge_category,
             charge_class,
             Arc::new(Date32Array::from(self.day)),
-            self.end,
             invoice,
-            money(self.billed)?,
-            money(self.effective)?,
+            self.billed,
+            self.effective,
             currency,
             tags,
-            Arc::new(lines.finish()),
-            Arc::new(Int64Array::from(self.version)),
+            self.line,
+            self.version,
         ];
         Ok(RecordBatch::try_new(cost::schema(), columns)?)
     }
