@@ -62,9 +62,13 @@ pub(super) fn rows<'scope>(
             let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Halves>)> = BTreeMap::new();
             move |(input, frontier), output| {
                 input.for_each(|cap, halves| {
-                    if let Some(cap) = cap.retain_least(0) {
-                        let (_, kept) = stash.entry(*cap.time()).or_insert((cap, Vec::new()));
-                        kept.append(halves);
+                    let Some(cap) = cap.retain_least(0) else { return };
+                    // A message may hold several epochs that were complete at once.
+                    for half in halves.drain(..) {
+                        let epoch = half.1.epoch.max(*cap.time());
+                        let (_, kept) =
+                            stash.entry(epoch).or_insert_with(|| (cap.delayed(&epoch), Vec::new()));
+                        kept.push(half);
                     }
                 });
                 let mut rollups = rollups.borrow_mut();

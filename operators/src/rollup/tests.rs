@@ -110,8 +110,12 @@ fn run(
             }
             offset += rows.len() as u64;
             input.advance_to(epoch + 1);
-            worker.step_while(|| probe.less_than(&(epoch + 1)));
+            // Some epochs are given before those before them are complete.
+            if at % 2 == 1 {
+                worker.step_while(|| probe.less_than(&(epoch + 1)));
+            }
         }
+        worker.step_while(|| probe.less_than(&(from + epochs.len() as u64)));
         assert!(supervisor.take_fault().is_none());
         let state: Vec<RecordBatch> =
             chunks(&*rollups.borrow(), Extent::Whole).collect::<Result<_>>().unwrap();
