@@ -2,12 +2,14 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test may panic, and says so when it is skipped"
 )]
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -25,13 +27,19 @@ fn rows_do_not_depend_on_cuts_or_workers() {
     let summary = place.run(&all);
     assert_eq!(summary["late"], 1, "{summary}");
     assert_eq!(summary["rejected"], 9, "{summary}");
-    assert_eq!(summary["duplicates"], 1, "{summary}");
+    assert_eq!(
+        summary["duplicates"],
+        1 + 120_u32.div_ceil(7),
+        "an engine's row, and lines told twice"
+    );
     let want = place.tables("all");
     for table in [
         "sensor_scores",
         "audit_scores",
         "cost_scores",
         "cost_daily",
+        "cost_revisions",
+        "cost_rollups",
         "alerts",
         "attributions",
         "drift",
@@ -47,6 +55,65 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         place.run(&place.configure(name, epoch_records, workers));
         assert_same(&want, &place.tables(name), name);
     }
+}
+
+/// What is known in the end is each line's last word, and what the changes add up to is told alike by
+/// the views and by the roll-ups that differential dataflow keeps.
+#[test]
+fn a_bill_comes_to_the_last_word_of_every_line() {
+    let place = Place::simulated(7);
+    place.run(&place.configure("bill", 17, 3));
+    let catalog = place.catalog("bill");
+    let want = last_words(&place, "9999");
+    for query in [
+        "select cast(sum(effective_cost) as double) as total from cost_daily where source = 'lines'",
+        "select cast(sum(effective_change) as double) as total from cost_revisions where source = 'lines'",
+        "select cast(sum(effective_cost) as double) as total from cost_rollups
+         where source = 'lines' and \"by\" = 'service' and period = 'month'",
+        "select cast(sum(effective_cost) as double) as total from cost_rollups
+         where source = 'lines' and \"by\" = 'account' and period = 'day'",
+    ] {
+        assert_eq!(sql(&catalog, query)[0]["total"], want, "{query}");
+    }
+    // Whatever is rolled up is what lies beneath it, of every name, day and month.
+    let different = sql(
+        &catalog,
+        "with beneath as (
+             select source, day, service, currency, sum(billed_cost) as cost, sum(charges) as charges
+             from cost_daily group by source, day, service, currency)
+         select count(*) as pairs, sum(case when beneath.cost = rollup.billed_cost
+                                        and beneath.charges = rollup.charges then 0 else 1 end) as wrong
+         from beneath full join cost_rollups as rollup
+           on rollup.source = beneath.source and rollup.start = beneath.day
+          and rollup.name = beneath.service and rollup.currency = beneath.currency
+         where coalesce(rollup.\"by\", 'service') = 'service' and coalesce(rollup.period, 'day') = 'day'",
+    );
+    assert_eq!(different[0]["wrong"], 0, "{different:?}");
+    assert!(different[0]["pairs"].as_u64() > Some(80), "{different:?}");
+    // What was believed on a day is what a job of the records known by then comes to.
+    let believed = "select cast(sum(effective_change) as double) as total from cost_revisions
+                    where source = 'lines' and known_on <= date '2026-02-01'";
+    let early = last_words(&place, "2026-02-02");
+    assert_eq!(sql(&catalog, believed)[0]["total"], early);
+    assert!(early != want);
+}
+
+/// What the bill's lines come to by their last words before a date. Eighths are exact as doubles.
+fn last_words(place: &Place, before: &str) -> f64 {
+    let mut last: BTreeMap<String, (u64, f64)> = BTreeMap::new();
+    for file in ["a.csv", "b.csv"] {
+        let text = std::fs::read_to_string(place.path("input/lines").join(file)).unwrap();
+        for row in text.lines().skip(1) {
+            let cells: Vec<&str> = row.split(',').collect();
+            let [_, _, _, seen, cost, line, version] = cells[..] else { panic!("{row}") };
+            if seen < before {
+                let said = (version.parse().unwrap(), cost.parse().unwrap());
+                let known = last.entry(line.to_owned()).or_insert(said);
+                *known = if said.0 > known.0 { said } else { *known };
+            }
+        }
+    }
+    last.values().map(|(_, cost)| cost).sum()
 }
 
 #[test]
@@ -84,7 +151,7 @@ fn a_restart_takes_up_what_changed_upon_what_did_not() {
     let log = place.path("results-broken/log");
     let continued = count(&log, "\"continued\":[{");
     assert!(continued > 10, "{continued} checkpoints hold changes alone");
-    for operator in ["window", "threshold", "audit_features", "daily"] {
+    for operator in ["window", "threshold", "audit_features", "bill", "daily"] {
         let named = count(&log, &format!("\"operator\":\"{operator}\"}}"));
         assert!(named > 0, "no checkpoint continues {operator}");
     }

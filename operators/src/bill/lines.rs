@@ -86,6 +86,13 @@ impl Lines {
         Some(self.widen(&self.chunks[chunk][at]))
     }
 
+    /// Looks where a line is, or would be.
+    pub(super) fn meet(&self, digest: Digest) -> u32 {
+        let tag = digest[0] as u32;
+        let found = self.index.find(Slot::hash(tag), |slot| slot.tag == tag);
+        found.map_or(0, |slot| slot.position)
+    }
+
     fn slot(&self, digest: Digest) -> Option<&Slot> {
         let tag = digest[0] as u32;
         self.index.find(Slot::hash(tag), |slot| {

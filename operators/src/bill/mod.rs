@@ -15,23 +15,18 @@
 //! matter, nor how often. A line belongs to its account and to the calendar month of its day; another
 //! month's line of the same name is another line. Rows without a line add up, each one.
 
-use arrow::array::{
-    Array, AsArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
-};
-use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type};
+use arrow::array::RecordBatch;
 use hashbrown::HashMap;
 
 use crate::epoch::Partition;
 use crate::key::{SHARDS, Shard};
-use crate::schema::cost::{
-    BILLED_COST, CHARGE_CLASS, CLOSED_BEFORE, DAY, EFFECTIVE_COST, KNOWN_ON, LINE, LINE_BYTES,
-    VERSION, money,
-};
-use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets};
+use crate::schema::cost::EFFECTIVE_COST;
 use crate::window::selected;
 use crate::{Error, Result};
 
+mod calendar;
 mod clock;
+mod columns;
 mod key;
 mod lines;
 mod month;
@@ -40,9 +35,12 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use calendar::Calendar;
+pub use calendar::first_of_month;
 pub use clock::Clock;
+use columns::Columns;
 pub use key::Dimension;
-use key::{Coded, Grain, Key, Symbol, Symbols};
+use key::{Grain, Key, Symbol, Symbols};
 use lines::{Digest, Stated};
 use month::{Month, NONE, Sums};
 pub use rows::*;
@@ -96,6 +94,22 @@ struct Cause {
     offset: u64,
 }
 
+/// Charges that are taken up together.
+const TOGETHER: usize = 32;
+
+/// A row of a bill.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    /// Which account's month.
+    place: u32,
+    key: Key,
+    digest: Option<Digest>,
+    version: i64,
+    billed: i128,
+    effective: i128,
+    cause: Cause,
+}
+
 /// The operator: keeps totals and lines, and gives changes.
 #[derive(Debug, Clone)]
 pub struct Bill {
@@ -139,58 +153,61 @@ impl Bill {
         rows: &RecordBatch,
         selection: Option<&[u32]>,
     ) -> Result<()> {
-        let places = self.grain.code(rows, &mut self.symbols)?;
-        let entities = Coded::of(labels(rows, ENTITY_ID)?, |name| self.symbols.of(name));
-        let classes = Coded::of(labels(rows, CHARGE_CLASS)?, |class| {
-            Symbol::from(class.eq_ignore_ascii_case("Correction"))
-        });
-        let offsets = offsets(rows)?.values();
-        let days = numbers::<Date32Type>(rows, DAY)?.values();
-        let known_on = numbers::<Date32Type>(rows, KNOWN_ON)?.values();
-        let closed_before = numbers::<Date32Type>(rows, CLOSED_BEFORE)?.values();
-        let billed = amounts(rows, BILLED_COST)?.values();
-        let effective = amounts(rows, EFFECTIVE_COST)?.values();
-        let (lines, versions) = (digests(rows)?, numbers::<Int64Type>(rows, VERSION)?.values());
+        let columns = Columns::of(rows, &self.grain, &mut self.symbols)?;
         let mut calendar = Calendar::default();
-        for row in selected(rows, selection) {
-            let day = days[row];
-            let place = self.place(entities.get(row), calendar.month(day));
-            let mut key = Key { places: [0; key::PLACES], day };
-            for (place, column) in &places {
-                key.places[*place] = column.get(row);
+        let mut selected = selected(rows, selection);
+        let mut charges = Vec::with_capacity(TOGETHER);
+        loop {
+            charges.clear();
+            for row in selected.by_ref().take(TOGETHER) {
+                let place =
+                    self.place(columns.entities.get(row), calendar.month(columns.days[row]));
+                charges.push(columns.charge(row, place, partition));
             }
-            let corrects = classes.get(row) != 0;
-            let mut cause = Cause {
-                known_on: known_on[row],
-                closed_before: closed_before[row],
-                reason: if corrects { Reason::Correction } else { Reason::Charge },
-                partition: partition.0,
-                offset: offsets[row],
-            };
-            let month = &mut self.months[place as usize].2;
-            let (version, billed, effective) = (versions[row], billed[row], effective[row]);
-            let digest = lines.is_valid(row).then(|| words(lines.value(row)));
-            let before = digest.and_then(|digest| month.lines.get(digest));
-            if let Some(before) = before {
-                let known = &month.totals[before.key as usize].key;
-                let order = (version, effective, billed)
-                    .cmp(&(before.version, before.effective, before.billed))
-                    .then_with(|| self.symbols.names(&key).cmp(&self.symbols.names(known)));
-                if order.is_le() {
-                    self.duplicates += u64::from(order.is_eq());
-                    continue;
-                }
-                cause.reason = Reason::Restatement;
-                self.change(place, before.key, before.sums().negated(), cause, false)?;
+            if charges.is_empty() {
+                return Ok(());
             }
-            let month = &mut self.months[place as usize].2;
-            let stated = Stated { version, billed, effective, key: month.key(key) };
-            if let Some(digest) = digest {
-                month.lines.state(digest, stated, before.is_some());
+            // State is spread over memory. What these rows need of it is looked for at once, so that
+            // they do not wait for it one after the other.
+            std::hint::black_box(charges.iter().fold(0, |met, charge| met ^ self.meet(charge)));
+            for charge in &charges {
+                self.take(charge)?;
             }
-            self.change(place, stated.key, stated.sums(), cause, true)?;
         }
-        Ok(())
+    }
+
+    /// Looks at what a charge will change.
+    fn meet(&self, charge: &Charge) -> u32 {
+        let month = &self.months[charge.place as usize].2;
+        let line = charge.digest.map_or(0, |digest| month.lines.meet(digest));
+        let total =
+            month.find(&charge.key).map_or(NONE, |number| month.totals[number as usize].change);
+        let change = self.changes.get(total as usize);
+        line ^ change.map_or(0, |change| change.partition)
+    }
+
+    fn take(&mut self, charge: &Charge) -> Result<()> {
+        let Charge { place, key, digest, version, billed, effective, mut cause } = *charge;
+        let month = &self.months[place as usize].2;
+        let before = digest.and_then(|digest| month.lines.get(digest));
+        if let Some(before) = before {
+            let known = &month.totals[before.key as usize].key;
+            let order = (version, effective, billed)
+                .cmp(&(before.version, before.effective, before.billed))
+                .then_with(|| self.symbols.names(&key).cmp(&self.symbols.names(known)));
+            if order.is_le() {
+                self.duplicates += u64::from(order.is_eq());
+                return Ok(());
+            }
+            cause.reason = Reason::Restatement;
+            self.change(place, before.key, before.sums().negated(), cause, false)?;
+        }
+        let month = &mut self.months[place as usize].2;
+        let stated = Stated { version, billed, effective, key: month.key(key) };
+        if let Some(digest) = digest {
+            month.lines.state(digest, stated, before.is_some());
+        }
+        self.change(place, stated.key, stated.sums(), cause, true)
     }
 
     /// Rows without effect since this was last asked: they said what was known already.
@@ -293,77 +310,4 @@ impl Bill {
         });
         self.rows(&changes).map(Some)
     }
-}
-
-/// The calendar month that days fall in, counted from year 0; a run of days of one month is looked up
-/// once.
-#[derive(Debug, Default)]
-struct Calendar {
-    days: std::ops::Range<i32>,
-    month: i32,
-}
-
-impl Calendar {
-    fn month(&mut self, day: i32) -> i32 {
-        if !self.days.contains(&day) {
-            (self.month, self.days) = month_of(day);
-        }
-        self.month
-    }
-}
-
-/// The first day of a day's calendar month; both since 1970-01-01.
-#[must_use]
-pub fn first_of_month(day: i32) -> i32 {
-    month_of(day).1.start
-}
-
-/// A day's calendar month, `12 × year + month - 1`, and the days of it. After Howard Hinnant's
-/// `civil_from_days` (public domain).
-fn month_of(day: i32) -> (i32, std::ops::Range<i32>) {
-    let shifted = i64::from(day) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let first = day - (day_of_year - (153 * from_march + 2) / 5) as i32;
-    let year = (year_of_era + era * 400) as i32 + i32::from(from_march >= 10);
-    let month = if from_march < 10 { from_march + 2 } else { from_march - 10 } as i32;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 => 28 + i32::from(leap),
-        3 | 5 | 8 | 10 => 30,
-        _ => 31,
-    };
-    (12 * year + month, first..first + days)
-}
-
-fn words(bytes: &[u8]) -> Digest {
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    [word(&bytes[..8]), word(&bytes[8..])]
-}
-
-fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
-}
-
-fn amounts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Decimal128Array> {
-    let array = column(batch, name)?;
-    if *array.data_type() != money() {
-        return Err(mismatch(name, "Decimal128(38, 12)", array));
-    }
-    Ok(array.as_primitive::<Decimal128Type>())
-}
-
-fn digests(batch: &RecordBatch) -> Result<&FixedSizeBinaryArray> {
-    let array = column(batch, LINE)?;
-    let digests = array.as_fixed_size_binary_opt();
-    digests
-        .filter(|digests| digests.value_length() == LINE_BYTES)
-        .ok_or_else(|| mismatch(LINE, "FixedSizeBinary(16)", array))
 }

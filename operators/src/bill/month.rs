@@ -68,6 +68,12 @@ fn hash(key: &Key) -> u64 {
 }
 
 impl Month {
+    /// A key's number, where it has one.
+    pub(super) fn find(&self, key: &Key) -> Option<u32> {
+        let is = |number: &u32| self.totals[*number as usize].key == *key;
+        self.index.find(hash(key), is).copied()
+    }
+
     /// A key's number; a new key has a total of nothing.
     pub(super) fn key(&mut self, key: Key) -> u32 {
         let totals = &mut self.totals;

@@ -10,10 +10,11 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, SchemaRef, UInt32Type,
 };
 
+use super::Bill;
+use super::columns::words;
 use super::key::{COLUMNS, Key, PLACES, Symbol};
 use super::lines::Stated;
 use super::month::Sums;
-use super::{Bill, words};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{

@@ -2,18 +2,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, DictionaryArray, FixedSizeBinaryBuilder, Int64Array, StringArray,
-    TimestampMicrosecondArray, UInt32Array, UInt64Array,
+    ArrayRef, AsArray, Date32Array, Decimal128Array, DictionaryArray, FixedSizeBinaryBuilder,
+    Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use arrow::compute::take_record_batch;
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Date32Type, Int32Type, Int64Type};
 use proptest::prelude::*;
 
+use super::calendar::month_of;
+use super::columns::{amounts, numbers};
 use super::*;
 use crate::schema::cost::{
-    self, BILLING_ACCOUNT, CURRENCY, DAY_US, MONEY_PRECISION, MONEY_SCALE, REGION, SERVICE,
+    self, BILLED_COST, BILLING_ACCOUNT, CHARGE_CLASS, CLOSED_BEFORE, CURRENCY, DAY, DAY_US,
+    KNOWN_ON, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, REGION, SERVICE, VERSION,
 };
-use crate::schema::{OFFSET, TS, texts};
+use crate::schema::{ENTITY_ID, OFFSET, TS, texts};
 use crate::snapshot::{Extent, Snapshot, chunks, restore};
 use crate::watermark::Watermark;
 

@@ -60,12 +60,23 @@ impl Job {
             }
             write(name, &text);
         }
-        write(
-            "bill.csv",
-            &(1..=12).fold("account,day,service,cost\n".to_owned(), |text, day| {
-                text + &format!("acme,2026-01-{day:02}T00:00:00Z,disk,{day}\n")
-            }),
-        );
+        // A line a day, and every third day an older one is stated anew, and another told twice.
+        let mut bill = "account,service,day,seen,cost,line,version\n".to_owned();
+        for seen in 1..=12 {
+            let mut state = |day: i32, version: i32| {
+                let account = ["acme", "bolt"][day as usize % 2];
+                let cost = f64::from(day * 10 + version) / 8.0;
+                bill += &format!(
+                    "{account},disk,2026-01-{day:02},2026-01-{seen:02},{cost},{day},{version}\n"
+                );
+            };
+            state(seen, 1);
+            if seen % 3 == 0 {
+                state(seen - 2, 2);
+                state(seen - 1, 1);
+            }
+        }
+        write("bill.csv", &bill);
         write("job.toml", JOB);
         Self { dir }
     }
@@ -201,12 +212,23 @@ mapping = { entity = "engine", time = "ts", channels = ["x", "y"] }
 windows = true
 
 [[stream]]
-name = "disks"
-window = { kind = "tumbling", duration_us = 172_800_000_000 }
+name = "bills"
 [stream.source]
 path = "bill.csv"
-format = "sensor-wide"
-mapping = { entity = "account", time = "day", channels = ["cost"] }
+format = "charges"
+[stream.source.mapping]
+account = "account"
+provider = { value = "cloud" }
+service = "service"
+currency = { value = "USD" }
+start = "day"
+known = "seen"
+effective_cost = "cost"
+line = ["line"]
+version = "version"
+[stream.bill]
+by = []
+rollups = ["account"]
 [stream.output]
 windows = true
 "#;

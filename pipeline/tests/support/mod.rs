@@ -63,7 +63,50 @@ impl Place {
             text(&simulation),
         ]);
         place.add_troubles();
+        place.add_lines();
         place
+    }
+
+    /// Lines of a bill over the turn of a month, known a day later: every fifth is stated anew, every
+    /// seventh is told twice, and some come with an older version than what is known.
+    fn add_lines(&self) {
+        let mut rows = Vec::new();
+        for n in 0..120 {
+            let (day, account, service) = (n / 6, n % 3, n % 2);
+            let mut state = |seen: u32, version: u32| {
+                let cost = f64::from(n * 37 % 101) + f64::from(version) / 8.0;
+                let date = |day: u32| match day {
+                    0..12 => format!("2026-01-{:02}", day + 20),
+                    _ => format!("2026-02-{:02}", day - 11),
+                };
+                rows.push((
+                    seen,
+                    format!(
+                        "acct-{account},service-{service},{},{}T06:00:00Z,{cost},{n},{version}",
+                        date(day),
+                        date(seen)
+                    ),
+                ));
+            };
+            state(day + 1, 2);
+            if n % 5 == 0 {
+                state(day + 4, 3);
+            }
+            if n % 7 == 0 {
+                state(day + 2, 2);
+            }
+            if n % 11 == 0 {
+                state(day + 5, 1);
+            }
+        }
+        rows.sort_by_key(|(seen, _)| *seen);
+        std::fs::create_dir(self.path("input/lines")).unwrap();
+        for (name, rows) in ["a.csv", "b.csv"].into_iter().zip(rows.chunks(rows.len().div_ceil(2)))
+        {
+            let rows: Vec<&str> = rows.iter().map(|(_, row)| row.as_str()).collect();
+            let text = format!("account,service,day,seen,cost,line,version\n{}\n", rows.join("\n"));
+            std::fs::write(self.path("input/lines").join(name), text).unwrap();
+        }
     }
 
     /// Rows that are late, doubled, broken, or no rows at all.
@@ -203,6 +246,27 @@ format = "focus"
 lateness = "7d"
 [stream.model]
 architecture = "max-abs-z"
+[stream.output]
+windows = true
+
+[[stream]]
+name = "lines"
+[stream.source]
+path = "input/lines"
+format = "charges"
+lateness = "36h"
+[stream.source.mapping]
+account = "account"
+provider = { value = "cloud" }
+service = "service"
+currency = { value = "EUR" }
+start = "day"
+known = "seen"
+effective_cost = "cost"
+line = ["line"]
+version = "version"
+[stream.bill]
+by = []
 [stream.output]
 windows = true
 "#;

@@ -1,0 +1,104 @@
+//! A batch of a bill, column by column.
+
+use arrow::array::{
+    Array, AsArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
+};
+use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type};
+
+use super::key::{Coded, Grain, Key, PLACES, Symbol, Symbols};
+use super::lines::Digest;
+use super::{Cause, Charge, Reason};
+use crate::Result;
+use crate::epoch::Partition;
+use crate::schema::cost::{
+    BILLED_COST, CHARGE_CLASS, CLOSED_BEFORE, DAY, EFFECTIVE_COST, KNOWN_ON, LINE, LINE_BYTES,
+    VERSION, money,
+};
+use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets};
+
+/// A batch's columns.
+pub(super) struct Columns<'a> {
+    pub(super) entities: Coded<'a>,
+    places: Vec<(usize, Coded<'a>)>,
+    classes: Coded<'a>,
+    offsets: &'a [u64],
+    pub(super) days: &'a [i32],
+    known_on: &'a [i32],
+    closed_before: &'a [i32],
+    billed: &'a [i128],
+    effective: &'a [i128],
+    lines: &'a FixedSizeBinaryArray,
+    versions: &'a [i64],
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(rows: &'a RecordBatch, grain: &Grain, symbols: &mut Symbols) -> Result<Self> {
+        Ok(Self {
+            places: grain.code(rows, symbols)?,
+            entities: Coded::of(labels(rows, ENTITY_ID)?, |name| symbols.of(name)),
+            classes: Coded::of(labels(rows, CHARGE_CLASS)?, |class| {
+                Symbol::from(class.eq_ignore_ascii_case("Correction"))
+            }),
+            offsets: offsets(rows)?.values(),
+            days: numbers::<Date32Type>(rows, DAY)?.values(),
+            known_on: numbers::<Date32Type>(rows, KNOWN_ON)?.values(),
+            closed_before: numbers::<Date32Type>(rows, CLOSED_BEFORE)?.values(),
+            billed: amounts(rows, BILLED_COST)?.values(),
+            effective: amounts(rows, EFFECTIVE_COST)?.values(),
+            lines: digests(rows)?,
+            versions: numbers::<Int64Type>(rows, VERSION)?.values(),
+        })
+    }
+
+    pub(super) fn charge(&self, row: usize, place: u32, partition: Partition) -> Charge {
+        let mut key = Key { places: [0; PLACES], day: self.days[row] };
+        for (place, column) in &self.places {
+            key.places[*place] = column.get(row);
+        }
+        let corrects = self.classes.get(row) != 0;
+        Charge {
+            place,
+            key,
+            digest: self.lines.is_valid(row).then(|| words(self.lines.value(row))),
+            version: self.versions[row],
+            billed: self.billed[row],
+            effective: self.effective[row],
+            cause: Cause {
+                known_on: self.known_on[row],
+                closed_before: self.closed_before[row],
+                reason: if corrects { Reason::Correction } else { Reason::Charge },
+                partition: partition.0,
+                offset: self.offsets[row],
+            },
+        }
+    }
+}
+
+pub(super) fn words(bytes: &[u8]) -> Digest {
+    let word = |from: usize| bytes.get(from..from + 8).and_then(|word| word.try_into().ok());
+    [0, 8].map(|from| word(from).map_or(0, u64::from_le_bytes))
+}
+
+pub(super) fn numbers<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a PrimitiveArray<T>> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
+}
+
+pub(super) fn amounts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Decimal128Array> {
+    let array = column(batch, name)?;
+    if *array.data_type() != money() {
+        return Err(mismatch(name, "Decimal128(38, 12)", array));
+    }
+    Ok(array.as_primitive::<Decimal128Type>())
+}
+
+pub(super) fn digests(batch: &RecordBatch) -> Result<&FixedSizeBinaryArray> {
+    let array = column(batch, LINE)?;
+    let digests = array.as_fixed_size_binary_opt();
+    digests
+        .filter(|digests| digests.value_length() == LINE_BYTES)
+        .ok_or_else(|| mismatch(LINE, "FixedSizeBinary(16)", array))
+}
