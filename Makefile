@@ -44,7 +44,7 @@ check:
 ## Ratios against raw ONNX Runtime, raw DataFusion and plain loops, in one run.
 bench: $(ORT_LIBRARY)
 	REPORT=$(CURDIR)/pipeline/benches/job/report.md cargo bench --profile release --workspace \
-	  --bench window --bench feature --bench score --bench job
+	  --bench window --bench feature --bench bill --bench score --bench job
 
 doc:
 	cargo doc --release --workspace --no-deps --open

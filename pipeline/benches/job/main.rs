@@ -4,9 +4,10 @@
 //! file: windows of 30 rows every 5, 84 features, a VAE, every channel's contribution. Input and
 //! model are made here unless `INPUT` (a directory with `sensor.parquet`) and `MODEL` (an ONNX file)
 //! name others; `REPORT` names a file to write the tables to as well. Arguments (`stages`, `features`,
-//! `workers`, `memory`, `commits`, `restart`) pick parts.
+//! `workers`, `memory`, `commits`, `restart`, `bill`) pick parts.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its result")]
 
+mod bill;
 mod datafusion;
 mod durable;
 mod input;
@@ -57,6 +58,9 @@ fn main() -> Result<()> {
     if wanted("restart") {
         durable::restart(&job, work.path(), &mut report)?;
         durable::changes(&job, work.path(), &mut report)?;
+    }
+    if wanted("bill") {
+        bill::bill(&job, work.path(), &mut report)?;
     }
     println!("{report}");
     if let Some(path) = std::env::var_os("REPORT") {

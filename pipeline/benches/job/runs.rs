@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::input::CHANNELS;
 
 const JOB: &str = include_str!("sensor.toml");
+const BILL: &str = include_str!("cost.toml");
 
 /// The job with its model, before it has input.
 pub(crate) struct Job {
@@ -83,6 +84,11 @@ impl Job {
     /// The same on one core alone.
     pub(crate) fn run_on_one_core(&self, input: &Path) -> Result<Run> {
         self.run_as(&["taskset", "-c", "0"], input, 1, JOB)
+    }
+
+    /// Runs the job over a bill once and removes its results.
+    pub(crate) fn run_bill(&self, input: &Path) -> Result<Run> {
+        self.run_as(&[], input, 2, BILL)
     }
 
     fn run_as(&self, before: &[&str], input: &Path, workers: usize, job: &str) -> Result<Run> {
