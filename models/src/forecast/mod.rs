@@ -19,6 +19,7 @@ pub mod conformal;
 pub mod ets;
 pub mod history;
 mod minimise;
+pub mod prophet;
 pub mod quantiles;
 pub mod robust;
 pub mod seasonal_naive;

@@ -53,7 +53,9 @@ def record(name, count, random, monthly):
     out["holidays"] = [] if holidays is None else [(d - pd.Timestamp("1970-01-01")).days for d in days]
     out["values"] = values.tolist()
     for column in ["yhat", "yhat_lower", "yhat_upper"] + [p for p in parts if p in said]:
-        out[column] = np.round(said[column].to_numpy(), 5).tolist()
+        # Two settings bear the names of components.
+        key = f"{column}_effect" if column in out else column
+        out[key] = np.round(said[column].to_numpy(), 5).tolist()
     out["delta"] = np.round(model.params["delta"][0], 6).tolist()
     return out
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::forecast::backtest::Panel;
 use crate::forecast::champion::{CHAMPION, Choice, ENSEMBLE, calibrated, choose};
 use crate::forecast::ets::Ets;
+use crate::forecast::prophet::Prophet;
 use crate::forecast::robust::Robust;
 use crate::forecast::seasonal_naive::SeasonalNaive;
 use crate::forecast::theta::Theta;
@@ -47,6 +48,8 @@ pub enum CostModel {
     Theta,
     /// [`crate::forecast::robust`]
     Robust,
+    /// [`crate::forecast::prophet`]
+    Prophet,
     /// [`crate::forecast::combine`]
     Ensemble,
     /// [`crate::forecast::champion`]
@@ -55,8 +58,15 @@ pub enum CostModel {
 
 impl CostModel {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 6] =
-        [Self::SeasonalNaive, Self::Ets, Self::Theta, Self::Robust, Self::Ensemble, Self::Champion];
+    pub const ALL: [Self; 7] = [
+        Self::SeasonalNaive,
+        Self::Ets,
+        Self::Theta,
+        Self::Robust,
+        Self::Prophet,
+        Self::Ensemble,
+        Self::Champion,
+    ];
 
     /// The name in tables.
     #[must_use]
@@ -66,6 +76,7 @@ impl CostModel {
             Self::Ets => "ets",
             Self::Theta => "theta",
             Self::Robust => "robust",
+            Self::Prophet => "prophet",
             Self::Ensemble => ENSEMBLE,
             Self::Champion => CHAMPION,
         }
@@ -78,6 +89,7 @@ impl CostModel {
             Self::Ets => Some(Box::new(Ets)),
             Self::Theta => Some(Box::new(Theta)),
             Self::Robust => Some(Box::new(Robust)),
+            Self::Prophet => Some(Box::new(Prophet::default())),
             Self::Ensemble | Self::Champion => None,
         }
     }

@@ -28,9 +28,9 @@ pub(super) fn command(options: &CostOptions) -> String {
 /// The set-up in sentences; `found` is how many series each set had.
 pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<String> {
     let mut notes = vec![
-        "Rolling origins: the first after 84 days (56 where a series is short), then every 14 days, \
-         or every 7 where that gives fewer than six. Of monthly series every month from the ninth \
-         on; 30, 60 and 90 days are then one, two and three months. An origin counts for a horizon \
+        "Rolling origins: the first after 84 days (56 where a series is short), then every 7 days. \
+         Of monthly series every month from the ninth on; 30, 60 and 90 days are then one, two and \
+         three months. An origin counts for a horizon \
          when the whole of it lies behind the origin."
             .to_owned(),
         "At every origin each model is fitted to what was known there, its parameters, weights and \

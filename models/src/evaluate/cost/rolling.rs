@@ -11,9 +11,9 @@ const FIRST_DAYS: usize = 84;
 const FIRST_DAYS_SHORT: usize = 56;
 /// Months known before the first origin.
 const FIRST_MONTHS: usize = 8;
-/// Days from one origin to the next, and for series too short to give [`ORIGINS_WANTED`] that way.
-const STEP_DAYS: usize = 14;
-const STEP_DAYS_SHORT: usize = 7;
+/// Days from one origin to the next.
+const STEP_DAYS: usize = 7;
+/// With so many origins a month ahead a series is long enough to begin later.
 const ORIGINS_WANTED: usize = 6;
 
 /// The horizons of a cadence, in its own steps.
@@ -34,18 +34,15 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Origins of a series of so many values, `months` ahead.
     pub(super) fn of(cadence: Cadence, length: usize, months: usize) -> Self {
-        let (horizon, first, steps) = match cadence {
-            Cadence::Monthly => (months, FIRST_MONTHS, [1, 1]),
+        let (horizon, first, step) = match cadence {
+            Cadence::Monthly => (months, FIRST_MONTHS, 1),
             Cadence::Daily => {
-                let roomy = FIRST_DAYS + MONTH_DAYS + (ORIGINS_WANTED - 1) * STEP_DAYS_SHORT;
+                let roomy = FIRST_DAYS + MONTH_DAYS + (ORIGINS_WANTED - 1) * STEP_DAYS;
                 let first = if length >= roomy { FIRST_DAYS } else { FIRST_DAYS_SHORT };
-                (months * MONTH_DAYS, first, [STEP_DAYS, STEP_DAYS_SHORT])
+                (months * MONTH_DAYS, first, STEP_DAYS)
             }
         };
-        let last = length.saturating_sub(horizon);
-        let every = |step: usize| -> Vec<usize> { (first..=last).step_by(step).collect() };
-        let wide = every(steps[0]);
-        let origins = if wide.len() >= ORIGINS_WANTED { wide } else { every(steps[1]) };
+        let origins = (first..=length.saturating_sub(horizon)).step_by(step).collect();
         Self { horizon, origins }
     }
 }
@@ -156,9 +153,8 @@ mod tests {
     #[test]
     fn origins_leave_the_whole_horizon_behind_them() {
         let wide = Schedule::of(Cadence::Daily, 441, 1);
-        assert_eq!((wide.origins[0], wide.origins.len()), (84, 24));
+        assert_eq!((wide.origins[0], wide.origins.len()), (84, 47));
         assert!(wide.origins.iter().all(|origin| origin + 30 <= 441));
-        // 215 days: 90 ahead, a week from one origin to the next gives six.
         assert_eq!(Schedule::of(Cadence::Daily, 215, 3).origins.len(), 6);
         assert_eq!(Schedule::of(Cadence::Daily, 80, 1).origins, [0; 0]);
         assert_eq!(Schedule::of(Cadence::Monthly, 12, 3).origins, [8, 9]);
