@@ -13,6 +13,7 @@
 //! - [`champion`]: the one to trust for a series, and why
 
 pub mod backtest;
+pub mod bilstm;
 pub mod champion;
 pub mod combine;
 pub mod conformal;

@@ -14,6 +14,9 @@ use cloudops_datasets::regular::Regular;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::backtest::Panel;
+use crate::forecast::bilstm::BiLstm;
+#[cfg(feature = "train")]
+use crate::forecast::bilstm::{Training, train};
 use crate::forecast::champion::{CHAMPION, Choice, ENSEMBLE, calibrated, choose};
 use crate::forecast::ets::Ets;
 use crate::forecast::prophet::Prophet;
@@ -50,6 +53,8 @@ pub enum CostModel {
     Robust,
     /// [`crate::forecast::prophet`]
     Prophet,
+    /// [`crate::forecast::bilstm`]
+    BiLstm,
     /// [`crate::forecast::combine`]
     Ensemble,
     /// [`crate::forecast::champion`]
@@ -58,12 +63,13 @@ pub enum CostModel {
 
 impl CostModel {
     /// All of them, the plainest first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SeasonalNaive,
         Self::Ets,
         Self::Theta,
         Self::Robust,
         Self::Prophet,
+        Self::BiLstm,
         Self::Ensemble,
         Self::Champion,
     ];
@@ -77,21 +83,23 @@ impl CostModel {
             Self::Theta => "theta",
             Self::Robust => "robust",
             Self::Prophet => "prophet",
+            Self::BiLstm => "bilstm",
             Self::Ensemble => ENSEMBLE,
             Self::Champion => CHAMPION,
         }
     }
 
     /// The forecaster of a model that is not made of others.
-    fn forecaster(self) -> Option<Box<dyn Forecaster>> {
-        match self {
+    fn forecaster(self, bilstm: &[u8]) -> Result<Option<Box<dyn Forecaster>>> {
+        Ok(match self {
             Self::SeasonalNaive => Some(Box::new(SeasonalNaive)),
             Self::Ets => Some(Box::new(Ets)),
             Self::Theta => Some(Box::new(Theta)),
             Self::Robust => Some(Box::new(Robust)),
             Self::Prophet => Some(Box::new(Prophet::default())),
+            Self::BiLstm => Some(Box::new(BiLstm::open(bilstm)?)),
             Self::Ensemble | Self::Champion => None,
-        }
+        })
     }
 }
 
@@ -193,8 +201,10 @@ pub fn evaluate_cost(
         return Err(Error::Data(format!("{}: holds none of {known}", dir.display())));
     }
     progress.begin(series.len());
+    let needs_bilstm = members(options).contains(&CostModel::BiLstm);
+    let bilstm = if needs_bilstm { learned(options)? } else { vec![] };
     let judged = in_parallel(options.threads, &series, progress, |(set, series)| {
-        judge(*set, series, options)
+        judge(*set, series, &bilstm, options)
     })?;
     let (mut rows, mut champions) = (Vec::new(), Vec::new());
     for judged in judged {
@@ -204,6 +214,23 @@ pub fn evaluate_cost(
     let (notes, command) = (notes::notes(&found, options), notes::command(options));
     Ok(CostEvaluation { rows, champions, notes, command })
 }
+
+/// The BiLSTM's file. It is learned from simulated bills alone, so once serves every origin.
+#[cfg(feature = "train")]
+fn learned(options: &CostOptions) -> Result<Vec<u8>> {
+    let full = Training { seed: options.seed, ..Training::default() };
+    let steps = if options.quick { QUICK_STEPS } else { full.steps };
+    Ok(train(&Training { steps, ..full })?.onnx)
+}
+
+#[cfg(not(feature = "train"))]
+fn learned(_: &CostOptions) -> Result<Vec<u8>> {
+    Err(Error::Configuration("this build learns no bilstm: name models without it".to_owned()))
+}
+
+/// Steps that a quick run learns for.
+#[cfg(feature = "train")]
+const QUICK_STEPS: usize = 60;
 
 /// What one series gave.
 #[derive(Debug, Default)]
@@ -254,7 +281,7 @@ fn members(options: &CostOptions) -> Vec<CostModel> {
     single.filter(|model| all || options.models.contains(model)).collect()
 }
 
-fn judge(set: CostSet, series: &Regular, options: &CostOptions) -> Result<Judged> {
+fn judge(set: CostSet, series: &Regular, bilstm: &[u8], options: &CostOptions) -> Result<Judged> {
     let values = &series.values;
     let mut schedules = HORIZONS.map(|months| Schedule::of(series.cadence, values.len(), months));
     if options.quick {
@@ -264,8 +291,10 @@ fn judge(set: CostSet, series: &Regular, options: &CostOptions) -> Result<Judged
         }
     }
     let history = History::new(series.cadence, series.first, values);
-    let mut forecasters: Vec<Box<dyn Forecaster>> =
-        members(options).into_iter().filter_map(CostModel::forecaster).collect();
+    let mut forecasters: Vec<Box<dyn Forecaster>> = Vec::new();
+    for model in members(options) {
+        forecasters.extend(model.forecaster(bilstm)?);
+    }
     let horizon = schedules.iter().map(|schedule| schedule.horizon).max().unwrap_or(0);
     let origins = asked(series.cadence, &schedules);
     let panel = Panel::new(history, &mut forecasters, &origins, horizon, options.seed)?;
