@@ -10,6 +10,7 @@ use super::{Forecast, Quantiles};
 /// Each member's share, by its past error; they sum to 1. Equal ones where nothing is known.
 #[must_use]
 pub fn shares(errors: &[Option<f64>]) -> Vec<f64> {
+    let power: f64 = std::env::var("POW").ok().and_then(|p| p.parse().ok()).unwrap_or(2.0);
     let known: Vec<f64> = errors.iter().flatten().copied().collect();
     if known.is_empty() {
         return vec![1.0 / errors.len().max(1) as f64; errors.len()];
@@ -17,7 +18,7 @@ pub fn shares(errors: &[Option<f64>]) -> Vec<f64> {
     // A floor, so that one lucky member does not take all.
     let floor = 0.1 * median(known) + 1e-9;
     let raw: Vec<f64> =
-        errors.iter().map(|error| error.map_or(0.0, |e| (e + floor).powi(-2))).collect();
+        errors.iter().map(|error| error.map_or(0.0, |e| (e + floor).powf(-power))).collect();
     let sum: f64 = raw.iter().sum();
     raw.iter().map(|share| share / sum).collect()
 }

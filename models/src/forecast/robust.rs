@@ -8,12 +8,15 @@
 //! ratios, shrunk by how much it varies.
 
 use super::quantiles::{NORMAL_P90, mean, median, quantile};
-use super::{Forecast, Forecaster, History};
+use super::{Cadence, Forecast, Forecaster, History};
 use crate::Result;
 
-/// Speeds of the levels, from one that averages over a quarter to one that follows within a week.
-const SPEEDS: [f64; 4] = [0.04, 0.1, 0.2, 0.4];
-/// One-step errors count no further than this many typical ones.
+/// Speeds of the levels, from one that averages over a quarter to one that follows within a week;
+/// of months, up to one that takes the last for what it is.
+const SPEEDS_DAYS: [f64; 4] = [0.04, 0.1, 0.2, 0.4];
+const SPEEDS_MONTHS: [f64; 4] = [0.3, 0.6, 0.9, 1.0];
+/// One-step errors of days count no further than this many typical ones. Those of months count in
+/// full: a month is a sum already, and waiting for a second one would be waiting too long.
 const CLIP: f64 = 3.0;
 /// How fast the typical error is learned.
 const SCALE_SPEED: f64 = 0.05;
@@ -50,7 +53,11 @@ impl Forecaster for Robust {
         let pattern = Pattern::of(&rates, period);
         let plain: Vec<f64> =
             rates.iter().enumerate().map(|(at, rate)| pattern.without(*rate, at)).collect();
-        let levels: Vec<Vec<f64>> = SPEEDS.iter().map(|speed| smooth(&plain, *speed)).collect();
+        let (speeds, clip) = match history.cadence() {
+            Cadence::Daily => (SPEEDS_DAYS, CLIP),
+            Cadence::Monthly => (SPEEDS_MONTHS, f64::INFINITY),
+        };
+        let levels = speeds.map(|speed| Level { speed, after: smooth(&plain, speed, clip) });
         let candidates = Candidate::all(period);
         let shares = shares(&plain, &levels, &candidates);
         let paths = candidates.iter().zip(&shares).filter(|(_, share)| **share > 0.0);
@@ -64,10 +71,19 @@ impl Forecaster for Robust {
         };
         let weights = history.values_of(vec![1.0; horizon]);
         let point: Vec<f64> = (0..horizon).map(|at| rate(at) * weights[at]).collect();
-        let speed: f64 = candidates.iter().zip(&shares).map(|(c, s)| SPEEDS[c.speed] * s).sum();
-        let forecast = Forecast::linear(&point, spread(&plain, &levels[1]), &weights, |_| speed);
+        let speed: f64 = candidates.iter().zip(&shares).map(|(c, s)| speeds[c.level] * s).sum();
+        let forecast =
+            Forecast::linear(&point, spread(&plain, &levels[1].after), &weights, |_| speed);
         Ok(if history.may_be_negative() { forecast } else { forecast.not_negative() })
     }
+}
+
+/// A level that follows at one speed.
+#[derive(Debug, Clone, PartialEq)]
+struct Level {
+    speed: f64,
+    /// After each value.
+    after: Vec<f64>,
 }
 
 /// The deviation of a normal distribution whose p10 and p90 lie as far apart as those of the
@@ -80,15 +96,15 @@ fn spread(plain: &[f64], levels: &[f64]) -> f64 {
 }
 
 /// The level after each value.
-fn smooth(values: &[f64], speed: f64) -> Vec<f64> {
-    let first = &values[..values.len().min(14)];
+fn smooth(values: &[f64], speed: f64, clip: f64) -> Vec<f64> {
+    let first = &values[..values.len().min(if clip.is_finite() { 14 } else { 1 })];
     let mut level = median(first.iter().copied());
     let steps: Vec<f64> = values.windows(2).take(28).map(|w| (w[1] - w[0]).abs()).collect();
     // The mean, not the median, of steps: where most days cost nothing the median would be 0.
     let mut scale = mean(&steps);
     let follow = |value: &f64| {
         let error = value - level;
-        let limit = CLIP * scale;
+        let limit = clip * scale.max(f64::MIN_POSITIVE);
         level += speed * error.clamp(-limit, limit);
         // An outlier makes the next ones a little more believable: a shift is taken up in days.
         scale += SCALE_SPEED * (error.abs().min(4.0 * scale.max(f64::MIN_POSITIVE)) - scale);
@@ -163,7 +179,7 @@ enum Course {
 /// One way to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
-    speed: usize,
+    level: usize,
     course: Course,
 }
 
@@ -174,19 +190,20 @@ impl Candidate {
             1 => &[Course::Flat, Course::Trend],
             _ => &[Course::Flat, Course::Trend, Course::Year],
         };
-        let speeds = 0..SPEEDS.len();
-        speeds.flat_map(|speed| courses.iter().map(move |&course| Self { speed, course })).collect()
+        let levels = 0..SPEEDS_DAYS.len();
+        levels.flat_map(|level| courses.iter().map(move |&course| Self { level, course })).collect()
     }
 
     /// The levels after `origin` values, which are all it sees; `None` where they are too few for it.
     fn path(
         self,
         plain: &[f64],
-        levels: &[Vec<f64>],
+        levels: &[Level],
         origin: usize,
         horizon: usize,
     ) -> Option<Vec<f64>> {
-        let level = levels[self.speed][origin.checked_sub(1)?];
+        let Level { speed, after } = &levels[self.level];
+        let level = after[origin.checked_sub(1)?];
         match self.course {
             Course::Flat => Some(vec![level; horizon]),
             Course::Trend => {
@@ -203,7 +220,7 @@ impl Candidate {
             Course::Year => {
                 let then = origin.checked_sub(YEAR)?;
                 // As many days around then as the level's speed averages over now.
-                let reach = (1.0 / SPEEDS[self.speed]) as usize + 3;
+                let reach = (1.0 / speed) as usize + 3;
                 let base = mean(&plain[then.checked_sub(reach)?..then]);
                 if base <= 0.0 {
                     return None;
@@ -235,9 +252,9 @@ fn slope(values: &[f64]) -> Option<f64> {
 }
 
 /// Each candidate's share, by its past errors over [`JUDGED`] days; they sum to 1.
-fn shares(plain: &[f64], levels: &[Vec<f64>], candidates: &[Candidate]) -> Vec<f64> {
+fn shares(plain: &[f64], levels: &[Level], candidates: &[Candidate]) -> Vec<f64> {
     // Of months, the next one is judged, at every origin.
-    let is_daily = candidates.len() > 2 * SPEEDS.len();
+    let is_daily = candidates.len() > 2 * levels.len();
     let (judged, step, least) = if is_daily { (JUDGED, JUDGED_STEP, 14) } else { (1, 1, 3) };
     let last = plain.len().checked_sub(judged);
     let origins: Vec<usize> = last
@@ -264,7 +281,7 @@ fn shares(plain: &[f64], levels: &[Vec<f64>], candidates: &[Candidate]) -> Vec<f
     let known: Vec<f64> = errors.iter().flatten().copied().collect();
     if known.is_empty() {
         // Nothing to judge by: the middle speeds, flat.
-        let is_middle = |c: &Candidate| c.course == Course::Flat && (1..=2).contains(&c.speed);
+        let is_middle = |c: &Candidate| c.course == Course::Flat && (1..=2).contains(&c.level);
         return candidates.iter().map(|c| if is_middle(c) { 0.5 } else { 0.0 }).collect();
     }
     // A floor, so that one lucky candidate does not take all.
@@ -278,7 +295,6 @@ fn shares(plain: &[f64], levels: &[Vec<f64>], candidates: &[Candidate]) -> Vec<f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::Cadence;
 
     fn point(values: &[f64], horizon: usize) -> Vec<f64> {
         let history = History::new(Cadence::Daily, 0, values);
