@@ -14,6 +14,9 @@ use super::{Forecast, Quantiles};
 const ENDS: [usize; 4] = [7, 30, 60, usize::MAX];
 /// Origins that the model's own width counts for.
 const PRIOR_ORIGINS: f64 = 1.5;
+/// Errors grow faster with the horizon than models say of themselves: by this much from a stretch to
+/// the next, until the stretch itself tells.
+const GROWTH: f64 = 1.2;
 /// No half width is multiplied by more.
 const FACTOR_MAX: f64 = 12.0;
 /// The share of outcomes that lie below p90, and above p10.
@@ -95,16 +98,25 @@ impl Sides {
         said.iter().enumerate().map(widen).collect()
     }
 
-    /// Of a stretch; where nothing of it is known yet, that of the nearest one before.
+    /// Of a stretch. It is drawn towards what that of the stretch before lets expect, and the first
+    /// one's towards 1, the more the fewer origins it is known from.
     fn factor(&self, at: usize, side: fn(&Stretch) -> &Vec<f64>) -> f64 {
-        let known = self.stretches[..=at].iter().rev().map(side).find(|s| !s.is_empty());
-        let Some(scores) = known else { return 1.0 };
-        let mut sorted = scores.clone();
+        let prior = match at.checked_sub(1) {
+            Some(before) => GROWTH * self.factor(before, side),
+            None => 1.0,
+        };
+        let mut sorted = side(&self.stretches[at]).clone();
+        if sorted.is_empty() {
+            return prior;
+        }
         sorted.sort_by(f64::total_cmp);
-        let found = quantile(&sorted, SHARE).clamp(0.0, FACTOR_MAX);
         // Days of one origin err together: they count as one observation a fortnight or so.
-        let origins = scores.len() as f64 / 14.0;
-        (origins * found + PRIOR_ORIGINS) / (origins + PRIOR_ORIGINS)
+        let origins = sorted.len() as f64 / 14.0;
+        // Of n observations the (n + 1)-th exceeds the greatest with probability 1/(n + 1): the
+        // share that is looked for among them is the larger the fewer they are.
+        let share = 1.0 - (1.0 - SHARE) * origins / (origins + 2.0);
+        let found = quantile(&sorted, share).clamp(0.0, FACTOR_MAX);
+        (origins * found + PRIOR_ORIGINS * prior) / (origins + PRIOR_ORIGINS)
     }
 }
 
@@ -134,5 +146,12 @@ mod tests {
         let said = Forecast::normal(&[10.0; 3], &[1.0; 3], &[1.0; 3]);
         let same = calibrate(&said, &[], &[]);
         assert!((same.days[0].p90 - said.days[0].p90).abs() < 1e-12);
+    }
+
+    #[test]
+    fn further_days_are_trusted_less() {
+        let said = Forecast::normal(&[10.0; 90], &[1.0; 90], &[1.0; 90]);
+        let found = calibrate(&said, &[], &[]);
+        assert!(found.days[80].p90 > 1.4 * (said.days[80].p90 - 10.0) + 10.0);
     }
 }
