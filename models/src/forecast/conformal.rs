@@ -16,7 +16,7 @@ const ENDS: [usize; 4] = [7, 30, 60, usize::MAX];
 const PRIOR_ORIGINS: f64 = 1.5;
 /// Errors grow faster with the horizon than models say of themselves: by this much from a stretch to
 /// the next, until the stretch itself tells.
-const GROWTH: f64 = 1.2;
+const GROWTH: f64 = 1.3;
 /// No half width is multiplied by more.
 const FACTOR_MAX: f64 = 12.0;
 /// The share of outcomes that lie below p90, and above p10.
@@ -36,10 +36,10 @@ pub fn calibrate(forecast: &Forecast, past: &[Past<'_>], values: &[f64]) -> Fore
             // A total with a hole is not known.
             total = total.filter(|_| actual.is_finite()).map(|total| total + actual);
             if actual.is_finite() {
-                scores.days.add(at, day, *actual);
+                scores.days.add((*origin, at), day, *actual);
             }
             if let Some(total) = total {
-                scores.totals.add(at, so_far, total);
+                scores.totals.add((*origin, at), so_far, total);
             }
         }
     }
@@ -65,6 +65,8 @@ struct Sides {
 struct Stretch {
     below: Vec<f64>,
     above: Vec<f64>,
+    /// Those that told something of it, each once.
+    origins: Vec<usize>,
 }
 
 fn stretch(at: usize) -> usize {
@@ -72,7 +74,7 @@ fn stretch(at: usize) -> usize {
 }
 
 impl Sides {
-    fn add(&mut self, at: usize, said: &Quantiles, actual: f64) {
+    fn add(&mut self, (origin, at): (usize, usize), said: &Quantiles, actual: f64) {
         let half = |width: f64, off: f64| match (width > 0.0, off.abs() > 1e-9 * actual.abs()) {
             (true, _) => (off / width).clamp(-FACTOR_MAX, FACTOR_MAX),
             // Without a width of its own, any miss is a large one.
@@ -80,6 +82,9 @@ impl Sides {
             (false, false) => 0.0,
         };
         let stretch = &mut self.stretches[stretch(at)];
+        if stretch.origins.last() != Some(&origin) {
+            stretch.origins.push(origin);
+        }
         stretch.above.push(half(said.p90 - said.p50, actual - said.p50));
         stretch.below.push(half(said.p50 - said.p10, said.p50 - actual));
     }
@@ -110,8 +115,8 @@ impl Sides {
             return prior;
         }
         sorted.sort_by(f64::total_cmp);
-        // Days of one origin err together: they count as one observation a fortnight or so.
-        let origins = sorted.len() as f64 / 14.0;
+        // Days of one origin err together: they count as one observation.
+        let origins = self.stretches[at].origins.len() as f64;
         // Of n observations the (n + 1)-th exceeds the greatest with probability 1/(n + 1): the
         // share that is looked for among them is the larger the fewer they are.
         let share = 1.0 - (1.0 - SHARE) * origins / (origins + 2.0);
