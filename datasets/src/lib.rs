@@ -5,6 +5,7 @@
 //! - [`split`]: train and held-out parts, by time or entity
 //! - [`simulate`]: seeded streams that say what was put into them
 //! - [`catalogue`]: public data sets, fetched from their original addresses
+//! - [`regular`]: daily and monthly series of public sets, to be forecast
 //! - [`describe()`]: rows, entities, times and channels of a file or directory
 
 pub mod catalogue;
@@ -13,6 +14,7 @@ mod error;
 mod file;
 pub mod labels;
 pub mod read;
+pub mod regular;
 pub mod simulate;
 pub mod split;
 

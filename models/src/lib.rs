@@ -11,6 +11,7 @@
 //! - [`onnx`]: a learned model to a file, and what the file says of itself
 //! - [`train`](mod@train): all of these in order
 //! - [`runtime`], [`scorer`]: ONNX Runtime, and window batches to scores in it
+//! - [`forecast`]: cost to come, with quantiles
 //! - [`registry`], [`card`]: immutable versions, and what is told of each
 //! - [`evaluate`]: how good detectors are, on labelled data
 
@@ -18,6 +19,7 @@ pub mod calibrate;
 pub mod card;
 mod error;
 pub mod evaluate;
+pub mod forecast;
 pub mod learn;
 pub mod onnx;
 pub mod registry;

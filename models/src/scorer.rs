@@ -39,6 +39,15 @@ use overlap::Overlap;
 use run::{Input, Part, Runner};
 use session::{Probe, session_for};
 
+/// A session of a file as it is, for graphs that score no windows.
+///
+/// # Errors
+/// [`Error::Runtime`] when the library cannot be loaded or refuses the file.
+pub(crate) fn plain_session(onnx: &[u8]) -> Result<ort::session::Session> {
+    runtime::init(None)?;
+    session::session(onnx, ort::session::builder::GraphOptimizationLevel::All)
+}
+
 /// A model in ONNX Runtime.
 pub struct OrtScorer {
     whole: Runner,

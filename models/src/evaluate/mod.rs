@@ -7,8 +7,10 @@
 //! - [`series`]: labelled series, split by time
 //! - [`sensor`]: every detector on every entity of a directory
 //! - [`degradation`]: the same for run-to-failure data
+//! - [`cost`]: every forecaster on every cost series of a directory
 //! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
 
+pub mod cost;
 pub mod degradation;
 mod detector;
 mod judge;
@@ -22,6 +24,7 @@ pub mod row;
 pub mod sensor;
 pub mod series;
 
+pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
 pub use report::Evaluation;
 pub use row::{Figures, MEAN, Row};
 pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};

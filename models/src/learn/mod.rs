@@ -6,7 +6,7 @@
 pub mod layer;
 pub mod max_abs_z;
 pub mod pca;
-mod random;
+pub(crate) mod random;
 pub mod scaling;
 pub mod vae;
 

@@ -148,6 +148,34 @@ impl GraphBuilder {
         self.node("Softmax", &[x], vec![integer("axis", -1)])
     }
 
+    /// `ln(1 + eˣ)`
+    pub(crate) fn softplus(&mut self, x: &Value) -> Value {
+        self.node("Softplus", &[x], vec![])
+    }
+
+    /// One behind the other along an axis.
+    pub(crate) fn concat(&mut self, parts: &[&Value], axis: i64) -> Value {
+        self.node("Concat", parts, vec![integer("axis", axis)])
+    }
+
+    /// The last hidden states, `[2, batch, hidden]`, of an LSTM that reads `x` of `[steps, batch,
+    /// inputs]` in both directions; weights as the operator has them, gates in the order i, o, f, c.
+    pub(crate) fn bidirectional_lstm(
+        &mut self,
+        x: &Value,
+        (weight, recurrence, bias): (&Value, &Value, &Value),
+        hidden: usize,
+    ) -> Value {
+        let attributes =
+            vec![text("direction", "bidirectional"), integer("hidden_size", hidden as i64)];
+        let value = self.node("LSTM", &[x, weight, recurrence, bias], attributes);
+        // The first output is every step's state, which nobody needs: an empty name leaves it out.
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output.insert(0, String::new());
+        }
+        value
+    }
+
     /// The greatest element along an axis, which is dropped.
     pub(crate) fn max_over(&mut self, x: &Value, axis: usize) -> Value {
         let attributes = vec![integers("axes", &[axis as i64]), integer("keepdims", 0)];
@@ -219,6 +247,7 @@ fn integer(name: &str, value: i64) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),
         i: Some(value),
+        s: None,
         ints: vec![],
         kind: proto::Attribute::INT,
     }
@@ -228,8 +257,19 @@ fn integers(name: &str, values: &[i64]) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),
         i: None,
+        s: None,
         ints: values.to_vec(),
         kind: proto::Attribute::INTS,
+    }
+}
+
+fn text(name: &str, value: &str) -> proto::Attribute {
+    proto::Attribute {
+        name: name.to_owned(),
+        i: None,
+        s: Some(value.as_bytes().to_vec()),
+        ints: vec![],
+        kind: proto::Attribute::STRING,
     }
 }
 

@@ -68,13 +68,15 @@ pub(crate) struct Node {
     pub(crate) attribute: Vec<Attribute>,
 }
 
-/// An operator's attribute: an integer or a list of them is all we need.
+/// An operator's attribute: an integer, a list of them or a text is all we need.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Attribute {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) s: Option<Vec<u8>>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(crate) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
@@ -84,6 +86,8 @@ pub(crate) struct Attribute {
 impl Attribute {
     /// `AttributeType.INT`.
     pub(crate) const INT: i32 = 2;
+    /// `AttributeType.STRING`.
+    pub(crate) const STRING: i32 = 3;
     /// `AttributeType.INTS`.
     pub(crate) const INTS: i32 = 7;
 }

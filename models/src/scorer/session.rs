@@ -49,7 +49,7 @@ impl Probe {
     }
 }
 
-fn session(onnx: &[u8], level: GraphOptimizationLevel) -> Result<Session> {
+pub(super) fn session(onnx: &[u8], level: GraphOptimizationLevel) -> Result<Session> {
     let environment = runtime::environment()?;
     let refused = |reason: String| Error::Runtime(reason);
     Session::builder(&environment)

@@ -1,0 +1,145 @@
+//! A cost evaluation as a Markdown report, as JSON and as charts.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::reading::read;
+use super::row::{CostRow, means};
+use super::{ChampionRow, MONTH_DAYS};
+use crate::evaluate::plot::Bars;
+use crate::{Error, Result};
+
+const INFALLIBLE: &str = "writing to a string does not fail";
+
+/// What a cost evaluation found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostEvaluation {
+    /// One row for each set, series, model and horizon.
+    pub rows: Vec<CostRow>,
+    /// One row for each set, series and origin of the 30-day horizon.
+    pub champions: Vec<ChampionRow>,
+    /// How it was set up: what a reader must know to judge the figures.
+    pub notes: Vec<String>,
+    /// The command that gives the same table.
+    pub command: String,
+}
+
+impl CostEvaluation {
+    /// The rows as a JSON array.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        array(self.rows.iter().map(serde_json::to_string))
+    }
+
+    /// The choices as a JSON array.
+    #[must_use]
+    pub fn champions_to_json(&self) -> String {
+        array(self.champions.iter().map(serde_json::to_string))
+    }
+
+    /// The report: reading, means, set-up, then every series.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut text = String::from(
+            "# Forecasts of cost\n\n\
+             Generated, never typed; the sentences too are derived from the figures. The command:\n\n",
+        );
+        write!(text, "```sh\n{}\n```\n\n## Reading\n\n", self.command).expect(INFALLIBLE);
+        text.push_str("Account-month error (wape_total), mean over a set's series:\n\n");
+        for paragraph in read(&self.rows) {
+            write!(text, "{paragraph}\n\n").expect(INFALLIBLE);
+        }
+        text.push_str("## Means over each set's series\n\n");
+        text.push_str(&table(&means(&self.rows)));
+        let (file, _) = self.chart();
+        write!(text, "\n![{file}]({file})\n\n## How\n\n").expect(INFALLIBLE);
+        for note in &self.notes {
+            writeln!(text, "- {note}").expect(INFALLIBLE);
+        }
+        text.push_str("\n## Every series\n");
+        for of_set in self.rows.chunk_by(|a, b| a.set == b.set) {
+            write!(text, "\n### {}\n\n", of_set[0].set).expect(INFALLIBLE);
+            text.push_str(&table(of_set));
+        }
+        text
+    }
+
+    /// The account-month error a month ahead, as file name and chart.
+    #[must_use]
+    pub fn chart(&self) -> (String, Bars) {
+        let means: Vec<CostRow> =
+            means(&self.rows).into_iter().filter(|row| row.horizon_days == MONTH_DAYS).collect();
+        let (mut groups, mut series) = (Vec::new(), Vec::new());
+        for row in &means {
+            if !groups.contains(&row.set) {
+                groups.push(row.set.clone());
+            }
+            if !series.contains(&row.model) {
+                series.push(row.model.clone());
+            }
+        }
+        let value = |group: &String, model: &String| {
+            let row = means.iter().find(|row| row.set == *group && row.model == *model)?;
+            Some(row.wape_total)
+        };
+        let values = groups.iter().map(|g| series.iter().map(|s| value(g, s)).collect()).collect();
+        let title = "Account-month error (wape_total), 30 days ahead, mean over the set's series";
+        ("cost-wape-total.svg".to_owned(), Bars { title: title.to_owned(), groups, series, values })
+    }
+
+    /// Writes `cost.md`, `cost.json`, `cost-champions.json` and the chart into a directory, made if
+    /// need be.
+    ///
+    /// # Errors
+    /// [`Error::File`] when a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
+        std::fs::create_dir_all(dir)
+            .map_err(|source| Error::File { path: dir.to_owned(), source })?;
+        let (chart, bars) = self.chart();
+        let files = [
+            ("cost.md".to_owned(), self.to_markdown()),
+            ("cost.json".to_owned(), self.to_json()),
+            ("cost-champions.json".to_owned(), self.champions_to_json()),
+            (chart, bars.to_svg()),
+        ];
+        let mut written = Vec::new();
+        for (file, content) in files {
+            let path = dir.join(file);
+            std::fs::write(&path, content)
+                .map_err(|source| Error::File { path: path.clone(), source })?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+}
+
+fn array(rows: impl Iterator<Item = serde_json::Result<String>>) -> String {
+    let rows: Vec<String> =
+        rows.map(|row| row.expect("a row has string keys and finite values")).collect();
+    format!("[\n{}\n]\n", rows.join(",\n"))
+}
+
+fn table(rows: &[CostRow]) -> String {
+    let mut text = String::from(
+        "| set | series | model | horizon (days) | origins | wape_total | wape_daily | mase \
+         | coverage_80 | bias |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        let mase = row.mase.map(|mase| format!("{mase:.2}")).unwrap_or_default();
+        writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {:.3} | {:.3} | {mase} | {:.2} | {:+.3} |",
+            row.set,
+            row.series,
+            row.model,
+            row.horizon_days,
+            row.origins,
+            row.wape_total,
+            row.wape_daily,
+            row.coverage_80,
+            row.bias,
+        )
+        .expect(INFALLIBLE);
+    }
+    text
+}
