@@ -167,7 +167,8 @@ pub struct ChampionRow {
 /// Evaluates every model on every series found.
 ///
 /// The figures are a function of the directory's content and the options, whatever `threads` is.
-/// Sets that the directory lacks are passed by, with a warning, unless they were asked for.
+/// Sets that the directory lacks are passed by, with a warning, unless they were asked for. Most of
+/// the minutes that it takes go into learning the BiLSTM.
 ///
 /// # Errors
 /// [`Error::Data`] when the directory holds none of the sets, or lacks one asked for, or a file

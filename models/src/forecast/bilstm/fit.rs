@@ -57,7 +57,7 @@ impl LearnedBiLstm {
     }
 }
 
-/// Learns the model and exports it; about 250 simulated bills a step take some tenths of a second.
+/// Learns the model and exports it. The defaults take some hundred seconds of one core.
 ///
 /// # Errors
 /// [`Error::Training`] when the loss becomes infinite.
