@@ -1,6 +1,5 @@
 //! `evaluate cost`: on bills made here, and on the public sets where the environment says where they are.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use cloudops_models::evaluate::Silent;
@@ -37,22 +36,14 @@ const QUICK: [CostModel; 3] = [CostModel::SeasonalNaive, CostModel::Ets, CostMod
 /// A bill of so many days from 2020-01-01 on, with a missing day, whose weekends are cheaper.
 fn bill(dir: &Path, days: usize) {
     let mut text = String::from("date,total_usd,category:compute,project:a\n");
-    let mut date = 18_262;
-    for day in 0..days {
+    for day in (0..days).filter(|day| *day != 50) {
         let cost = 100.0 + 0.1 * day as f64 - if day % 7 > 4 { 30.0 } else { 0.0 };
-        let (year, month, day_of_month) = civil(date);
-        date += 1;
-        if day != 50 {
-            writeln!(
-                text,
-                "{year:04}-{month:02}-{day_of_month:02},{cost:.3},{:.3},{cost:.3}",
-                0.6 * cost
-            )
-            .unwrap();
-        }
+        let (year, month, date) = civil(18_262 + day as i32);
+        let part = 0.6 * cost;
+        text += &format!("{year:04}-{month:02}-{date:02},{cost:.3},{part:.3},{cost:.3}\n");
     }
-    std::fs::create_dir_all(dir).unwrap();
-    std::fs::write(dir.join("daily_cost.csv"), text).unwrap();
+    std::fs::create_dir_all(dir).expect("a temporary directory can be written to");
+    std::fs::write(dir.join("daily_cost.csv"), text).expect("so can a file in it");
 }
 
 /// Year, month and day of a day since 1970-01-01, by counting.

@@ -16,7 +16,8 @@ pub struct Bars {
 }
 
 // A palette that stays distinct in grey and to colour-blind eyes (Okabe and Ito).
-const COLOURS: [&str; 6] = ["#0072b2", "#56b4e9", "#e69f00", "#999999", "#009e73", "#cc79a7"];
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#56b4e9", "#e69f00", "#999999", "#009e73", "#cc79a7", "#d55e00", "#f0e442"];
 
 const BAR: f64 = 26.0;
 const GAP: f64 = 30.0;

@@ -12,9 +12,9 @@ pub const CHAMPION: &str = "champion";
 
 /// By how much a single model must be better than the combination to be preferred: of a dozen
 /// origins the best of several models is the best by chance more often than not.
-const MARGIN: f64 = 0.20;
+pub const MARGIN: f64 = 0.20;
 /// Origins that a single model must have been judged at to be preferred.
-const ORIGINS_MIN: usize = 8;
+pub const ORIGINS_MIN: usize = 8;
 
 /// What was chosen at an origin, and by which errors.
 #[derive(Debug, Clone, PartialEq)]

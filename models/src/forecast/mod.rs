@@ -34,8 +34,9 @@ use crate::Result;
 /// Continues a series.
 ///
 /// The caller gives what is known at the origin, which is the end of the history. The implementer
-/// promises to be a pure function of history, horizon and seed, and to give as many days as asked for.
-pub trait Forecaster {
+/// promises to be a pure function of history, horizon and seed, and to give as many days as asked
+/// for. One forecaster serves one worker: it may hold a session of the runtime.
+pub trait Forecaster: Send {
     /// The model's name in tables.
     fn name(&self) -> &'static str;
 

@@ -14,7 +14,7 @@ use crate::Result;
 /// Speeds of the levels, from one that averages over a quarter to one that follows within a week;
 /// of months, up to one that takes the last for what it is.
 const SPEEDS_DAYS: [f64; 4] = [0.04, 0.1, 0.2, 0.4];
-const SPEEDS_MONTHS: [f64; 4] = [0.3, 0.6, 0.9, 1.0];
+const SPEEDS_MONTHS: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 /// One-step errors of days count no further than this many typical ones. Those of months count in
 /// full: a month is a sum already, and waiting for a second one would be waiting too long.
 const CLIP: f64 = 3.0;
@@ -186,8 +186,8 @@ struct Candidate {
 impl Candidate {
     fn all(period: usize) -> Vec<Self> {
         let courses: &[Course] = match period {
-            // A year of months is too short a history to learn a course from.
-            1 => &[Course::Flat, Course::Trend],
+            // Months are too few to learn a course from: their levels change by steps.
+            1 => &[Course::Flat],
             _ => &[Course::Flat, Course::Trend, Course::Year],
         };
         let levels = 0..SPEEDS_DAYS.len();
@@ -254,7 +254,7 @@ fn slope(values: &[f64]) -> Option<f64> {
 /// Each candidate's share, by its past errors over [`JUDGED`] days; they sum to 1.
 fn shares(plain: &[f64], levels: &[Level], candidates: &[Candidate]) -> Vec<f64> {
     // Of months, the next one is judged, at every origin.
-    let is_daily = candidates.len() > 2 * levels.len();
+    let is_daily = candidates.len() > levels.len();
     let (judged, step, least) = if is_daily { (JUDGED, JUDGED_STEP, 14) } else { (1, 1, 3) };
     let last = plain.len().checked_sub(judged);
     let origins: Vec<usize> = last

@@ -149,17 +149,20 @@ impl GraphBuilder {
     }
 
     /// `ln(1 + eˣ)`
+    #[cfg(feature = "train")]
     pub(crate) fn softplus(&mut self, x: &Value) -> Value {
         self.node("Softplus", &[x], vec![])
     }
 
     /// One behind the other along an axis.
+    #[cfg(feature = "train")]
     pub(crate) fn concat(&mut self, parts: &[&Value], axis: i64) -> Value {
         self.node("Concat", parts, vec![integer("axis", axis)])
     }
 
     /// The last hidden states, `[2, batch, hidden]`, of an LSTM that reads `x` of `[steps, batch,
     /// inputs]` in both directions; weights as the operator has them, gates in the order i, o, f, c.
+    #[cfg(feature = "train")]
     pub(crate) fn bidirectional_lstm(
         &mut self,
         x: &Value,
@@ -263,6 +266,7 @@ fn integers(name: &str, values: &[i64]) -> proto::Attribute {
     }
 }
 
+#[cfg(feature = "train")]
 fn text(name: &str, value: &str) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),

@@ -87,6 +87,7 @@ impl Attribute {
     /// `AttributeType.INT`.
     pub(crate) const INT: i32 = 2;
     /// `AttributeType.STRING`.
+    #[cfg(feature = "train")]
     pub(crate) const STRING: i32 = 3;
     /// `AttributeType.INTS`.
     pub(crate) const INTS: i32 = 7;

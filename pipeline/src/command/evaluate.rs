@@ -74,7 +74,7 @@ struct Cost {
     /// Only these sets: mybinder, radian, elec2, nab, bitbrains.
     #[arg(long, value_delimiter = ',')]
     sets: Vec<CostSet>,
-    /// Only these models; the ensemble and the champion are made of all.
+    /// Only these models: seasonal-naive, ets, theta, robust, prophet, bilstm, ensemble, champion.
     #[arg(long, value_delimiter = ',')]
     models: Vec<CostModel>,
     /// Seeds everything that is drawn.

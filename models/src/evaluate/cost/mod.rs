@@ -167,7 +167,8 @@ pub struct ChampionRow {
 /// Evaluates every model on every series found.
 ///
 /// The figures are a function of the directory's content and the options, whatever `threads` is.
-/// Sets that the directory lacks are passed by, with a warning, unless they were asked for.
+/// Sets that the directory lacks are passed by, with a warning, unless they were asked for. Most of
+/// the minutes that it takes go into learning the BiLSTM.
 ///
 /// # Errors
 /// [`Error::Data`] when the directory holds none of the sets, or lacks one asked for, or a file
@@ -220,22 +221,7 @@ pub fn evaluate_cost(
 fn learned(options: &CostOptions) -> Result<Vec<u8>> {
     let full = Training { seed: options.seed, ..Training::default() };
     let steps = if options.quick { QUICK_STEPS } else { full.steps };
-    let file = std::env::var("BILSTM").unwrap_or("/tmp/bilstm.onnx".to_owned());
-    if let Ok(bytes) = std::fs::read(&file) {
-        return Ok(bytes);
-    }
-    let num = |n: &str, d: f64| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-    let full = Training {
-        hidden: num("HIDDEN", 48.0) as usize,
-        wide: num("WIDE", 96.0) as usize,
-        batch: num("BATCH", 256.0) as usize,
-        learning_rate: num("LR", 0.003),
-        ..full
-    };
-    let steps = num("STEPS", steps as f64) as usize;
-    let onnx = train(&Training { steps, ..full })?.onnx;
-    drop(std::fs::write(file, &onnx));
-    Ok(onnx)
+    Ok(train(&Training { steps, ..full })?.onnx)
 }
 
 #[cfg(not(feature = "train"))]

@@ -2,6 +2,8 @@
 
 use super::{CostModel, CostOptions, CostSet};
 use crate::forecast::backtest::{ORIGINS_MAX, STEP_DAYS};
+use crate::forecast::champion::{MARGIN, ORIGINS_MIN};
+use crate::forecast::combine::COMBINED;
 
 /// The command that gives the same evaluation; `DIR` stands for the data's directory.
 pub(super) fn command(options: &CostOptions) -> String {
@@ -48,6 +50,11 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
              origins before, {STEP_DAYS} days apart; the ensemble's weights and the champion are \
              chosen by the same."
         ),
+        format!(
+            "ensemble: {} weighted by their past errors. The BiLSTM is learned once, before anything \
+             is forecast, from simulated bills alone: no series of any set is learned from.",
+            COMBINED.map(|name| format!("`{name}`")).join(" and ")
+        ),
         "A day or month that a set lacks is filled from within the history for fitting, and judged \
          by nobody."
             .to_owned(),
@@ -55,15 +62,16 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
     notes.extend(found.iter().map(|&(set, series)| of_set(set, series)));
     if options.quick {
         notes.push(
-            "A quick run: two series a set, six origins a horizon. Not for comparison.".to_owned(),
+            "A quick run: two series a set, six origins a horizon, a BiLSTM that has learned little. \
+             Not for comparison.".to_owned(),
         );
     }
     if options.models.contains(&CostModel::Champion) {
-        notes.push(
-            "The champion is the ensemble unless one model was better by a tenth at six origins or \
-             more; every choice is a row of `cost-champions.json`."
-                .to_owned(),
-        );
+        notes.push(format!(
+            "The champion is the ensemble unless one model was better by {:.0} % over at least \
+                 {ORIGINS_MIN} origins before; every choice is a row of `cost-champions.json`.",
+            100.0 * MARGIN
+        ));
     }
     notes
 }

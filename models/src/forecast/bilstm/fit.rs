@@ -18,7 +18,7 @@ pub struct Training {
     pub hidden: usize,
     /// Units between encoder and quantiles. Default 96.
     pub wide: usize,
-    /// Steps of the optimiser. Default 600.
+    /// Steps of the optimiser. Default 1000.
     pub steps: usize,
     /// Simulated bills a step. Default 256.
     pub batch: usize,
@@ -30,7 +30,7 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Self { hidden: 48, wide: 96, steps: 600, batch: 256, learning_rate: 0.003, seed: 1 }
+        Self { hidden: 48, wide: 96, steps: 1000, batch: 256, learning_rate: 0.003, seed: 1 }
     }
 }
 
@@ -57,7 +57,7 @@ impl LearnedBiLstm {
     }
 }
 
-/// Learns the model and exports it; about 250 simulated bills a step take some tenths of a second.
+/// Learns the model and exports it. The defaults take some hundred seconds of one core.
 ///
 /// # Errors
 /// [`Error::Training`] when the loss becomes infinite.

@@ -17,11 +17,13 @@ use ort::value::TensorRef;
 use super::{Forecast, Forecaster, History, Quantiles};
 use crate::{Error, Result, scorer};
 
+#[cfg(feature = "train")]
 mod export;
 #[cfg(feature = "train")]
 mod fit;
 #[cfg(feature = "train")]
 mod network;
+#[cfg(feature = "train")]
 mod synthetic;
 
 #[cfg(feature = "train")]
@@ -40,10 +42,13 @@ pub const MEANS_AHEAD: usize = 13;
 /// Values of each quantile: the days', then the means'.
 pub const WIDTH: usize = DAYS_AHEAD + MEANS_AHEAD;
 /// Days after which a value weighs a third of the newest in the scale.
+#[cfg(feature = "train")]
 const SCALE_DAYS: f32 = 28.0;
 /// Scaled values are clamped to this (±).
+#[cfg(feature = "train")]
 const INPUT_LIMIT: f32 = 8.0;
 /// Added to the scale, so that a history of zeros has one.
+#[cfg(feature = "train")]
 const SCALE_MIN: f32 = 1e-9;
 
 /// Names of the graph's inputs, `[batch, DAYS_READ]` each: values, 0 where unknown, and whether known.
@@ -53,11 +58,13 @@ const KNOWN: &str = "known";
 const OUTPUTS: [&str; 3] = ["p10", "p50", "p90"];
 
 /// How much each day weighs in the scale, the oldest first.
+#[cfg(feature = "train")]
 fn scale_weights() -> Vec<f32> {
     (0..DAYS_READ).map(|at| (-((DAYS_READ - 1 - at) as f32) / SCALE_DAYS).exp()).collect()
 }
 
 /// The learned numbers, row-major; `x · weight` everywhere.
+#[cfg(feature = "train")]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weights {
     /// Units in each direction.
@@ -79,6 +86,7 @@ pub(crate) struct Weights {
 }
 
 /// One direction of the LSTM: input, forget, candidate and output gate.
+#[cfg(feature = "train")]
 #[derive(Debug, Clone, PartialEq)]
 struct Direction {
     /// `[2 · WEEK, hidden]` each.
@@ -90,6 +98,7 @@ struct Direction {
 }
 
 /// `[wide, WIDTH]` and `[WIDTH]`.
+#[cfg(feature = "train")]
 #[derive(Debug, Clone, PartialEq)]
 struct Head {
     weight: Vec<f32>,
