@@ -84,8 +84,11 @@ impl std::str::FromStr for CostSet {
 /// Months in which a series must have cost something to be worth a forecast.
 const MONTHS_WITH_COST: usize = 12;
 
-/// The series of a set that are long enough to be forecast from at least one origin; none where the
-/// directory does not hold the set.
+/// Origins a month ahead that a series must be long enough for: fewer are anecdotes.
+const ORIGINS_MIN: usize = 3;
+
+/// The series of a set that are long enough to be forecast from [`ORIGINS_MIN`] origins; none where
+/// the directory does not hold the set.
 pub(super) fn load(dir: &Path, set: CostSet) -> Result<Vec<Regular>> {
     let dir = dir.join(set.directory());
     if !dir.join(set.landmark()).exists() {
@@ -109,7 +112,8 @@ pub(super) fn load(dir: &Path, set: CostSet) -> Result<Vec<Regular>> {
             Cadence::Daily => 3 * known >= series.values.len(),
             Cadence::Monthly => known >= MONTHS_WITH_COST,
         };
-        enough && !Schedule::of(series.cadence, series.values.len(), 1).origins.is_empty()
+        let origins = Schedule::of(series.cadence, series.values.len(), 1).origins.len();
+        enough && origins >= ORIGINS_MIN
     });
     Ok(series)
 }

@@ -30,6 +30,7 @@ fn of_set(rows: &[CostRow]) -> String {
         write!(text, "{horizon} days: {}", winner(&ranked)).expect(INFALLIBLE);
         text.push_str(&against_baselines(&ranked));
     }
+    text.push_str(&total(rows));
     text.push_str(&aim(rows));
     text.push_str(&coverage(&means));
     text.trim_end().to_owned()
@@ -74,6 +75,19 @@ fn against_baselines(ranked: &[&CostRow]) -> String {
         "The champion ({:.3}) {verdict} (`{}` {:.3}). ",
         champion.wape_total, best.model, best.wape_total
     )
+}
+
+/// The bill as a whole a month ahead, where the set has one.
+fn total(rows: &[CostRow]) -> String {
+    let of_total = rows.iter().filter(|r| r.series == "total" && r.horizon_days == MONTH_DAYS);
+    let mut ranked: Vec<&CostRow> = of_total.collect();
+    ranked.sort_by(|a, b| a.wape_total.total_cmp(&b.wape_total));
+    let all: Vec<String> =
+        ranked.iter().map(|row| format!("`{}` {:.3}", row.model, row.wape_total)).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    format!("The whole bill, {MONTH_DAYS} days ahead, best first: {}. ", all.join(", "))
 }
 
 /// On how many series the aim is met a month ahead.
@@ -127,6 +141,7 @@ mod tests {
         assert!(text.contains("`seasonal-naive` wins with 0.100"), "{text}");
         assert!(text.contains("is behind the best plain baseline by 0.050"), "{text}");
         assert!(text.contains("on 0 of 1 series"), "{text}");
+        assert!(text.contains("best first: `seasonal-naive` 0.100, `champion` 0.150. "), "{text}");
     }
 
     #[test]
