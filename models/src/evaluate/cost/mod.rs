@@ -231,7 +231,7 @@ fn learned(_: &CostOptions) -> Result<Vec<u8>> {
 
 /// Steps that a quick run learns for.
 #[cfg(feature = "train")]
-const QUICK_STEPS: usize = 60;
+const QUICK_STEPS: usize = 200;
 
 /// What one series gave.
 #[derive(Debug, Default)]
