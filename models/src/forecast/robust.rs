@@ -19,13 +19,13 @@ const SPEEDS_MONTHS: [f64; 4] = [0.5, 0.75, 0.9, 1.0];
 /// full: a month is a sum already, and waiting for a second one would be waiting too long.
 const CLIP: f64 = 3.0;
 /// How fast the typical error is learned.
-const SCALE_SPEED: f64 = 0.05;
+const SCALE_SPEED: f64 = 0.1;
 /// Days whose pattern of the week is looked at.
 const PATTERN_DAYS: usize = 84;
 /// Days whose median slope is the trend.
 const TREND_DAYS: usize = 56;
-/// A trend's damping a day: after 23 days half of it is left.
-const DAMPING: f64 = 0.97;
+/// A trend's damping a day: after two weeks half of it is left.
+const DAMPING: f64 = 0.95;
 /// A year, in whole weeks so that days of the week meet.
 const YEAR: usize = 364;
 /// How much of last year's course is expected again.
@@ -36,7 +36,7 @@ const JUDGED_STEP: usize = 7;
 /// Origins looked back on at most.
 const JUDGED_ORIGINS: usize = 20;
 /// Weights are past errors to the minus this.
-const POWER: f64 = 2.0;
+const POWER: f64 = 4.0;
 
 /// Weighted robust smoothing.
 #[derive(Debug, Clone, Copy, Default)]
