@@ -4,7 +4,7 @@
 //! A roll-up is a collection whose records are keys — by what, which period, whose name, which
 //! currency — and whose *differences* are the money itself: exact sums, added in no particular order
 //! and taken back like anything else that was added. Counting such a collection gives every key's total
-//! before and after each [`moment::Moment`], that is each epoch and each day on which something became
+//! before and after each moment, that is each epoch and each day on which something became
 //! known. Nothing is ever computed again: a corrected cent touches its own keys.
 //!
 //! Keys are exchanged by their shard, and arranged where they belong. The arrangement is the state: a

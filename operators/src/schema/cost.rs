@@ -1,6 +1,6 @@
 //! Cost: what of a bill's columns the dataflow needs, money exact.
 //!
-//! Names in bills repeat, so all text is dictionary-encoded ([`label`](super::label)): a batch's
+//! Names in bills repeat, so all text is dictionary-encoded ([`label`]): a batch's
 //! dictionary is looked at once, and its rows are numbers from there on.
 
 use std::sync::Arc;
