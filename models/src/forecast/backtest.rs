@@ -113,7 +113,7 @@ impl<'a> Panel<'a> {
         }
         for &origin in panel.said.keys() {
             let forecasts: Vec<&Forecast> = panel.said[&origin].iter().collect();
-            let shares = combine::shares(&panel.names, &panel.errors(origin));
+            let shares = combine::shares(history.cadence(), &panel.names, &panel.errors(origin));
             panel.combined.insert(origin, combine::weighted(&forecasts, &shares));
         }
         Ok(panel)

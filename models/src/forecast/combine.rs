@@ -5,20 +5,25 @@
 //! left out, as there are never enough origins to estimate them.
 
 use super::quantiles::median;
-use super::{Forecast, Quantiles};
+use super::{Cadence, Forecast, Quantiles};
 
-/// The models that are combined where they are among the members: those made for bills. The plain
-/// ones stand beside them as baselines and as candidates for the champion; past errors over a dozen
-/// origins tell too little to give them small shares by themselves. Account-month error 30 days
-/// ahead, mean over the series of mybinder: these two 0.154, with `ets` 0.172, with `theta` too 0.184.
-pub const COMBINED: [&str; 2] = ["robust", "bilstm"];
+/// The models of daily series that are combined where they are among the members: those made for
+/// bills. The plain ones stand beside them as baselines and as candidates for the champion: past
+/// errors over a dozen origins tell too little to give them shares as small as they deserve.
+pub const COMBINED_DAYS: [&str; 2] = ["robust", "bilstm"];
+/// The same of monthly series: a month's bill is often that of the month before, to the cent.
+pub const COMBINED_MONTHS: [&str; 3] = ["seasonal-naive", "robust", "bilstm"];
 
 /// Each member's share, by its past error; they sum to 1. Where nothing is known, equal ones of
-/// those that are combined: [`COMBINED`], or all where none of them is there.
+/// those that are combined, or of all where none of them is there.
 #[must_use]
-pub fn shares(names: &[&str], errors: &[Option<f64>]) -> Vec<f64> {
-    let is_any = names.iter().any(|name| COMBINED.contains(name));
-    let is_in: Vec<bool> = names.iter().map(|name| !is_any || COMBINED.contains(name)).collect();
+pub fn shares(cadence: Cadence, names: &[&str], errors: &[Option<f64>]) -> Vec<f64> {
+    let combined = match cadence {
+        Cadence::Daily => &COMBINED_DAYS[..],
+        Cadence::Monthly => &COMBINED_MONTHS[..],
+    };
+    let is_any = names.iter().any(|name| combined.contains(name));
+    let is_in: Vec<bool> = names.iter().map(|name| !is_any || combined.contains(name)).collect();
     let known = errors.iter().zip(&is_in).filter(|(_, is_in)| **is_in);
     let known: Vec<f64> = known.filter_map(|(error, _)| *error).collect();
     // A floor, so that one lucky member does not take all.
@@ -60,17 +65,21 @@ mod tests {
 
     #[test]
     fn half_the_error_has_nearly_four_times_the_share() {
-        let shares = shares(&["a", "b", "c"], &[Some(0.1), Some(0.2), None]);
+        let shares = shares(Cadence::Daily, &["a", "b", "c"], &[Some(0.1), Some(0.2), None]);
         assert!(shares[0] > 3.0 * shares[1] && shares[2] == 0.0, "{shares:?}");
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!(super::shares(&["a", "b"], &[None, None]), [0.5, 0.5]);
+        assert_eq!(super::shares(Cadence::Daily, &["a", "b"], &[None, None]), [0.5, 0.5]);
     }
 
     #[test]
     fn plain_models_are_left_out_where_others_are() {
         let names = ["ets", "robust", "bilstm"];
-        assert_eq!(shares(&names, &[None; 3]), [0.0, 0.5, 0.5]);
-        assert_eq!(shares(&names, &[Some(0.01), Some(0.1), Some(0.1)]), [0.0, 0.5, 0.5]);
+        assert_eq!(shares(Cadence::Daily, &names, &[None; 3]), [0.0, 0.5, 0.5]);
+        assert_eq!(shares(Cadence::Monthly, &["ets", "seasonal-naive"], &[None; 2]), [0.0, 1.0]);
+        assert_eq!(
+            shares(Cadence::Daily, &names, &[Some(0.01), Some(0.1), Some(0.1)]),
+            [0.0, 0.5, 0.5]
+        );
     }
 
     #[test]

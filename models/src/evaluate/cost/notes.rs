@@ -3,7 +3,7 @@
 use super::{CostModel, CostOptions, CostSet};
 use crate::forecast::backtest::{ORIGINS_MAX, STEP_DAYS};
 use crate::forecast::champion::{MARGIN, ORIGINS_MIN};
-use crate::forecast::combine::COMBINED;
+use crate::forecast::combine::{COMBINED_DAYS, COMBINED_MONTHS};
 
 /// The command that gives the same evaluation; `DIR` stands for the data's directory.
 pub(super) fn command(options: &CostOptions) -> String {
@@ -51,9 +51,12 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
              chosen by the same."
         ),
         format!(
-            "ensemble: {} weighted by their past errors. The BiLSTM is learned once, before anything \
-             is forecast, from simulated bills alone: no series of any set is learned from.",
-            COMBINED.map(|name| format!("`{name}`")).join(" and ")
+            "ensemble: {}, of months {}, weighted by their past errors. The BiLSTM is learned once, \
+             before anything is forecast, from simulated bills alone: no series of any set is \
+             learned from. Which models are combined, and the constants of `robust`, were chosen \
+             with the figures of these sets in view.",
+            listed(&COMBINED_DAYS),
+            listed(&COMBINED_MONTHS)
         ),
         "A day or month that a set lacks is filled from within the history for fitting, and judged \
          by nobody."
@@ -74,6 +77,10 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
         ));
     }
     notes
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn of_set(set: CostSet, series: usize) -> String {
