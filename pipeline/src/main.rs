@@ -8,7 +8,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// Keeps freed memory for a second before it goes back to the system. Batches are freed by other
 /// threads than those that make them, a moment later, and by default the system takes their pages away
-/// and clears them anew: up to a third of a job's CPU time.
+/// and clears them anew: much of the CPU time of a job that reads fast.
 #[allow(unsafe_code, reason = "the allocator's options are set through C")]
 fn keep_freed_memory() {
     let documented = 10;

@@ -78,11 +78,12 @@ struct Kernels {
 impl Kernels {
     fn new(stream: &StreamJob) -> Result<Self> {
         let window = kernel::window(stream)?;
+        let days = window.is_none() && stream.wants_days();
         let rollups = window.is_none() && !stream.bill.rollups().is_empty();
         Ok(Self {
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
-            daily: window.is_none().then(|| kernel::daily(stream)).transpose()?.map(shared),
+            daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
             threshold: shared(Threshold::new(&stream.name, stream.threshold.clone())?),

@@ -22,8 +22,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::decode::reject;
 use super::record::{ABSENT, Cells, Fault, Naming, Raw, Records, Want, select};
-use super::{BATCH_RECORDS, RAW_MAX};
+use super::{BATCH_RECORDS, BATCH_ROWS, RAW_MAX, Reject};
 use crate::{Error, Result};
 
 /// A blob that remembers when the store, not the file, was at fault.
@@ -183,6 +184,55 @@ impl Batches {
                 match refused(&self.file, &self.failure, reason) {
                     Error::Corrupt { reason, .. } => Ok(Step::Damaged(reason)),
                     error => Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// Batches of a file from one of its records on, each with the offset of its first row.
+pub(crate) struct Placed {
+    batches: Batches,
+    /// Offset of the next row.
+    next: u64,
+    /// Rows before this offset are not handed on.
+    skip_to: u64,
+}
+
+impl Placed {
+    /// How many of the records to be skipped are skipped by whole batches. Damage shows where its
+    /// batch begins, so that batches must stand where they stood when nothing was skipped.
+    pub(crate) fn whole(skip: u64) -> u64 {
+        skip - skip % BATCH_ROWS as u64
+    }
+
+    /// `batches` begin behind [`Placed::whole`] of `skip`.
+    pub(crate) fn new(batches: Batches, first_offset: u64, skip: u64) -> Self {
+        let next = first_offset + Self::whole(skip);
+        Self { batches, next, skip_to: first_offset + skip }
+    }
+
+    /// The next batch, or a reject that stands for the rest of a damaged file; none at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Result<RecordBatch, Reject>)>> {
+        loop {
+            let first = self.next;
+            match self.batches.next()? {
+                Step::End => return Ok(None),
+                Step::Batch(batch) => {
+                    let rows = batch.num_rows();
+                    self.next += rows as u64;
+                    let skip = self.skip_to.saturating_sub(first).min(rows as u64);
+                    if skip < rows as u64 {
+                        let batch = batch.slice(skip as usize, rows - skip as usize);
+                        return Ok(Some((first + skip, Ok(batch))));
+                    }
+                }
+                Step::Damaged(_) if first < self.skip_to => return Ok(None),
+                Step::Damaged(reason) => {
+                    self.next += 1;
+                    let reason = format!("the file cannot be decoded from here on: {reason}");
+                    let reject = reject(first, Fault::of(reason), Raw::default());
+                    return Ok(Some((first, Err(reject))));
                 }
             }
         }

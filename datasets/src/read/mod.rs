@@ -2,7 +2,7 @@
 //!
 //! Three layers: *bytes* (`source`: decompression, lines), *records* (`delimited`, `json`,
 //! `columnar`: where one record ends and what its cells are) and *meaning* (`wide`, `long`,
-//! `focus`, `cloudtrail`: cells to columns). Memory is bounded by a batch whatever the file
+//! `charge`, `cloudtrail`: cells to columns). Memory is bounded by a batch whatever the file
 //! holds, and bad input becomes a counted [`Reject`], never an error: only a file that as a whole
 //! is not what was declared is refused.
 

@@ -17,10 +17,10 @@ use arrow::datatypes::{
 use cloudops_operators::schema::sensor;
 use parquet::file::reader::ChunkReader;
 
-use super::columnar::{Batches, Opened, Step, row_json};
+use super::columnar::{Batches, Opened, Placed, row_json};
 use super::decode::reject;
 use super::format::{WideMapping, stem};
-use super::record::{Fault, Naming, Raw, Want, select};
+use super::record::{Fault, Naming, Want, select};
 use super::time::{END_OF_TIME, TimeFormat};
 use super::{BATCH_ROWS, ReadBatch, Reader};
 use crate::{Error, Result};
@@ -37,9 +37,7 @@ pub(crate) fn open<B: ChunkReader + 'static>(
     let mut names = vec![mapping.time.clone()];
     names.extend(mapping.channels.list().iter().map(|channel| channel.column().to_owned()));
     names.extend(mapping.entity.clone());
-    // Damage shows where its batch begins, so that batches must stand where they stood when
-    // nothing was skipped.
-    let whole = skip - skip % BATCH_ROWS as u64;
+    let whole = Placed::whole(skip);
     let (batches, columns) = match Opened::new(blob, name)? {
         None => (Batches::empty(name), Vec::new()),
         Some(opened) => {
@@ -55,14 +53,12 @@ pub(crate) fn open<B: ChunkReader + 'static>(
         }
     };
     Ok(Box::new(WideParquet {
-        batches,
+        batches: Placed::new(batches, first_offset, skip),
         columns,
         names,
         schema,
         stem: mapping.entity.is_none().then(|| stem(name)),
         time_format: mapping.time_format.clone(),
-        next: first_offset + whole,
-        skip_to: first_offset + skip,
     }))
 }
 
@@ -98,7 +94,7 @@ fn check_types(
 }
 
 struct WideParquet {
-    batches: Batches,
+    batches: Placed,
     /// Places in a batch: time, channels, entity.
     columns: Vec<usize>,
     names: Vec<String>,
@@ -106,39 +102,19 @@ struct WideParquet {
     /// The entity where no column names it.
     stem: Option<String>,
     time_format: TimeFormat,
-    /// Offset of the next row.
-    next: u64,
-    /// Rows before this offset are not handed on.
-    skip_to: u64,
 }
 
 impl Reader for WideParquet {
     fn next_batch(&mut self) -> Result<Option<ReadBatch>> {
-        loop {
-            let first_offset = self.next;
-            match self.batches.next()? {
-                Step::End => return Ok(None),
-                Step::Batch(batch) => {
-                    let rows = batch.num_rows();
-                    self.next += rows as u64;
-                    let skip = self.skip_to.saturating_sub(first_offset).min(rows as u64);
-                    if skip < rows as u64 {
-                        let batch = batch.slice(skip as usize, rows - skip as usize);
-                        return self.read(first_offset + skip, &batch).map(Some);
-                    }
-                }
-                Step::Damaged(_) if first_offset < self.skip_to => return Ok(None),
-                Step::Damaged(reason) => {
-                    self.next += 1;
-                    let reason = format!("the file cannot be decoded from here on: {reason}");
-                    return Ok(Some(ReadBatch {
-                        first_offset,
-                        records: 1,
-                        rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
-                        rejects: vec![reject(first_offset, Fault::of(reason), Raw::default())],
-                    }));
-                }
-            }
+        match self.batches.next()? {
+            None => Ok(None),
+            Some((first_offset, Ok(batch))) => self.read(first_offset, &batch).map(Some),
+            Some((first_offset, Err(reject))) => Ok(Some(ReadBatch {
+                first_offset,
+                records: 1,
+                rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
+                rejects: vec![reject],
+            })),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a reader of an evaluation must know to judge its figures.
 
+use std::fmt;
+
 use cloudops_operators::threshold::ThresholdConfig;
 
 use super::degradation::{HEALTHY_SHARE, NEAR_FAILURE_CYCLES};
@@ -8,26 +10,43 @@ use super::metrics::VUS_WINDOW;
 use super::sensor::{Options, SensorSet};
 use super::series::HOLDOUT_SHARE;
 
+/// A command line of `cloudops evaluate`: what differs from the defaults.
+pub(super) struct Command {
+    pub(super) what: &'static str,
+    pub(super) sets: Option<Vec<&'static str>>,
+    pub(super) models: Option<Vec<&'static str>>,
+    pub(super) seed: Option<u64>,
+    pub(super) quick: bool,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cloudops evaluate {} --data DIR", self.what)?;
+        for (flag, names) in [("sets", &self.sets), ("models", &self.models)] {
+            if let Some(names) = names {
+                write!(f, " --{flag} {}", names.join(","))?;
+            }
+        }
+        if let Some(seed) = self.seed {
+            write!(f, " --seed {seed}")?;
+        }
+        if self.quick { f.write_str(" --quick") } else { Ok(()) }
+    }
+}
+
 /// The command that gives the same evaluation; `DIR` stands for the data's directory.
 pub(super) fn command(options: &Options) -> String {
     let defaults = Options::default();
-    let mut command = String::from("cloudops evaluate sensor --data DIR");
-    let mut list = |flag: &str, names: Vec<&str>| {
-        command.push_str(&format!(" --{flag} {}", names.join(",")));
-    };
-    if options.sets != defaults.sets {
-        list("sets", options.sets.iter().map(|set| set.name()).collect());
+    let sets = options.sets.iter().map(|set| set.name());
+    let models = options.models.iter().map(|model| model.name());
+    Command {
+        what: "sensor",
+        sets: (options.sets != defaults.sets).then(|| sets.collect()),
+        models: (options.models != defaults.models).then(|| models.collect()),
+        seed: (options.seed != defaults.seed).then_some(options.seed),
+        quick: options.quick,
     }
-    if options.models != defaults.models {
-        list("models", options.models.iter().map(|model| model.name()).collect());
-    }
-    if options.seed != defaults.seed {
-        command.push_str(&format!(" --seed {}", options.seed));
-    }
-    if options.quick {
-        command.push_str(" --quick");
-    }
-    command
+    .to_string()
 }
 
 /// The set-up in sentences; `found` is how many entities each set had.

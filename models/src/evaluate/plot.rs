@@ -27,6 +27,26 @@ const TOP: f64 = 58.0;
 const BOTTOM: f64 = 28.0;
 
 impl Bars {
+    /// A chart of values by group and series, both in the order in which they first come.
+    pub(super) fn of<'a>(title: &str, bars: &[(&'a str, &'a str, f64)]) -> Self {
+        let (mut groups, mut series): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (group, one, _) in bars {
+            if !groups.contains(group) {
+                groups.push(group);
+            }
+            if !series.contains(one) {
+                series.push(one);
+            }
+        }
+        let value = |group: &str, one: &str| {
+            let bar = bars.iter().find(|bar| (bar.0, bar.1) == (group, one));
+            bar.map(|bar| bar.2)
+        };
+        let values = groups.iter().map(|g| series.iter().map(|s| value(g, s)).collect()).collect();
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Self { title: title.to_owned(), groups: owned(groups), series: owned(series), values }
+    }
+
     /// The chart as a stand-alone SVG document.
     #[must_use]
     pub fn to_svg(&self) -> String {

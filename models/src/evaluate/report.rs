@@ -128,26 +128,11 @@ impl Evaluation {
 
     /// `None` where no set has the figure.
     fn chart(&self, title: &str, of: Figure) -> Option<Bars> {
-        let means: Vec<&Row> = self
-            .rows
-            .iter()
-            .filter(|row| row.entity == MEAN && of(&row.figures).is_some())
+        let means = self.rows.iter().filter(|row| row.entity == MEAN);
+        let bars: Vec<(&str, &str, f64)> = means
+            .filter_map(|row| Some((row.set.as_str(), row.model.as_str(), of(&row.figures)?)))
             .collect();
-        let (mut groups, mut series) = (Vec::new(), Vec::new());
-        for row in &means {
-            if !groups.contains(&row.set) {
-                groups.push(row.set.clone());
-            }
-            if !series.contains(&row.model) {
-                series.push(row.model.clone());
-            }
-        }
-        let value = |group: &String, model: &String| {
-            let row = means.iter().find(|row| row.set == *group && row.model == *model)?;
-            of(&row.figures)
-        };
-        let values = groups.iter().map(|g| series.iter().map(|s| value(g, s)).collect()).collect();
-        (!groups.is_empty()).then(|| Bars { title: title.to_owned(), groups, series, values })
+        (!bars.is_empty()).then(|| Bars::of(title, &bars))
     }
 }
 

@@ -15,9 +15,9 @@ use cloudops_operators::key::digest;
 use cloudops_operators::schema::{cost, label};
 use parquet::file::reader::ChunkReader;
 
-use super::super::columnar::{Batches, Opened, Step, row_cells, row_json};
+use super::super::columnar::{Batches, Opened, Placed, row_cells, row_json};
 use super::super::decode::{Decode, reject};
-use super::super::record::{Fault, Raw, select};
+use super::super::record::select;
 use super::super::wide_parquet::column_times;
 use super::super::{BATCH_ROWS, ReadBatch, Reader};
 use super::decode::{Charges, Rows, check, is_nothing, line_array, money_array};
@@ -32,9 +32,7 @@ pub(in crate::read) fn open<B: ChunkReader + 'static>(
     first_offset: u64,
     skip: u64,
 ) -> Result<Box<dyn Reader>> {
-    // Damage shows where its batch begins, so that batches must stand where they stood when
-    // nothing was skipped.
-    let whole = skip - skip % BATCH_ROWS as u64;
+    let whole = Placed::whole(skip);
     let (batches, columns) = match Opened::new(blob, name)? {
         None => (Batches::empty(name), vec![None; plan.wants.len()]),
         Some(opened) => {
@@ -55,17 +53,15 @@ pub(in crate::read) fn open<B: ChunkReader + 'static>(
     Ok(Box::new(ChargeParquet {
         fixed,
         zeros: Arc::new(Int64Array::from_value(0, BATCH_ROWS)),
-        batches,
+        batches: Placed::new(batches, first_offset, skip),
         columns,
         slow: Charges::new(Arc::clone(&plan)),
         plan,
-        next: first_offset + whole,
-        skip_to: first_offset + skip,
     }))
 }
 
 struct ChargeParquet {
-    batches: Batches,
+    batches: Placed,
     /// For each column asked for, its place in a batch.
     columns: Vec<Option<usize>>,
     plan: Arc<Plan>,
@@ -74,39 +70,19 @@ struct ChargeParquet {
     fixed: Vec<Option<ArrayRef>>,
     /// A batch of versions where no column gives them.
     zeros: ArrayRef,
-    /// Offset of the next row.
-    next: u64,
-    /// Rows before this offset are not handed on.
-    skip_to: u64,
 }
 
 impl Reader for ChargeParquet {
     fn next_batch(&mut self) -> Result<Option<ReadBatch>> {
-        loop {
-            let first_offset = self.next;
-            match self.batches.next()? {
-                Step::End => return Ok(None),
-                Step::Batch(batch) => {
-                    let rows = batch.num_rows();
-                    self.next += rows as u64;
-                    let skip = self.skip_to.saturating_sub(first_offset).min(rows as u64);
-                    if skip < rows as u64 {
-                        let batch = batch.slice(skip as usize, rows - skip as usize);
-                        return self.read(first_offset + skip, &batch).map(Some);
-                    }
-                }
-                Step::Damaged(_) if first_offset < self.skip_to => return Ok(None),
-                Step::Damaged(reason) => {
-                    self.next += 1;
-                    let reason = format!("the file cannot be decoded from here on: {reason}");
-                    return Ok(Some(ReadBatch {
-                        first_offset,
-                        records: 1,
-                        rows: RecordBatch::new_empty(cost::schema()),
-                        rejects: vec![reject(first_offset, Fault::of(reason), Raw::default())],
-                    }));
-                }
-            }
+        match self.batches.next()? {
+            None => Ok(None),
+            Some((first_offset, Ok(batch))) => self.read(first_offset, &batch).map(Some),
+            Some((first_offset, Err(reject))) => Ok(Some(ReadBatch {
+                first_offset,
+                records: 1,
+                rows: RecordBatch::new_empty(cost::schema()),
+                rejects: vec![reject],
+            })),
         }
     }
 }

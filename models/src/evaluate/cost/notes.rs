@@ -1,5 +1,6 @@
 //! What a reader of a cost evaluation must know to judge its figures.
 
+use super::super::notes::Command;
 use super::{CostModel, CostOptions, CostSet};
 use crate::forecast::backtest::{ORIGINS_MAX, STEP_DAYS};
 use crate::forecast::champion::{MARGIN, ORIGINS_MIN};
@@ -8,23 +9,16 @@ use crate::forecast::combine::{COMBINED_DAYS, COMBINED_MONTHS};
 /// The command that gives the same evaluation; `DIR` stands for the data's directory.
 pub(super) fn command(options: &CostOptions) -> String {
     let defaults = CostOptions::default();
-    let mut command = String::from("cloudops evaluate cost --data DIR");
-    let mut list = |flag: &str, names: Vec<&str>| {
-        command.push_str(&format!(" --{flag} {}", names.join(",")));
-    };
-    if options.sets != defaults.sets {
-        list("sets", options.sets.iter().map(|set| set.name()).collect());
+    let sets = options.sets.iter().map(|set| set.name());
+    let models = options.models.iter().map(|model| model.name());
+    Command {
+        what: "cost",
+        sets: (options.sets != defaults.sets).then(|| sets.collect()),
+        models: (options.models != defaults.models).then(|| models.collect()),
+        seed: (options.seed != defaults.seed).then_some(options.seed),
+        quick: options.quick,
     }
-    if options.models != defaults.models {
-        list("models", options.models.iter().map(|model| model.name()).collect());
-    }
-    if options.seed != defaults.seed {
-        command.push_str(&format!(" --seed {}", options.seed));
-    }
-    if options.quick {
-        command.push_str(" --quick");
-    }
-    command
+    .to_string()
 }
 
 /// The set-up in sentences; `found` is how many series each set had.

@@ -67,24 +67,14 @@ impl CostEvaluation {
     /// The account-month error a month ahead, as file name and chart.
     #[must_use]
     pub fn chart(&self) -> (String, Bars) {
-        let means: Vec<CostRow> =
-            means(&self.rows).into_iter().filter(|row| row.horizon_days == MONTH_DAYS).collect();
-        let (mut groups, mut series) = (Vec::new(), Vec::new());
-        for row in &means {
-            if !groups.contains(&row.set) {
-                groups.push(row.set.clone());
-            }
-            if !series.contains(&row.model) {
-                series.push(row.model.clone());
-            }
-        }
-        let value = |group: &String, model: &String| {
-            let row = means.iter().find(|row| row.set == *group && row.model == *model)?;
-            Some(row.wape_total)
-        };
-        let values = groups.iter().map(|g| series.iter().map(|s| value(g, s)).collect()).collect();
+        let means = means(&self.rows);
+        let bars: Vec<(&str, &str, f64)> = means
+            .iter()
+            .filter(|row| row.horizon_days == MONTH_DAYS)
+            .map(|row| (row.set.as_str(), row.model.as_str(), row.wape_total))
+            .collect();
         let title = "Account-month error (wape_total), 30 days ahead, mean over the set's series";
-        ("cost-wape-total.svg".to_owned(), Bars { title: title.to_owned(), groups, series, values })
+        ("cost-wape-total.svg".to_owned(), Bars::of(title, &bars))
     }
 
     /// Writes `cost.md`, `cost.json`, `cost-champions.json` and the chart into a directory, made if
