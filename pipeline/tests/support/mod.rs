@@ -349,7 +349,10 @@ pub(crate) fn real_data() -> Option<PathBuf> {
 /// How many records of the log hold a text.
 pub(crate) fn count(log: &Path, what: &str) -> usize {
     let Ok(entries) = std::fs::read_dir(log) else { return 0 };
-    let holds = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(what));
+    let holds = |path: &Path| {
+        path.extension().is_some_and(|extension| extension == "json")
+            && std::fs::read_to_string(path).is_ok_and(|text| text.contains(what))
+    };
     entries.filter(|entry| holds(&entry.as_ref().unwrap().path())).count()
 }
 
