@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, Messages, StreamKind};
+use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
 use cloudops_operators::feature::sensor::{Features, Statistic};
@@ -92,6 +93,8 @@ pub struct StreamJob {
     pub statistics: Vec<Statistic>,
     /// By what a bill's totals are told apart.
     pub bill: BillConfig,
+    /// How a bill's days are judged.
+    pub anomaly: Option<AnomalyConfig>,
     /// Cost services with a place of their own.
     pub services: Vec<String>,
     /// What scores; `None` leaves the stream unscored.
@@ -249,6 +252,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     if let Some(bill) = &stream.bill {
         validate_bill(bill).context("bill")?;
     }
+    if let Some(anomaly) = &stream.anomaly {
+        ensure!(kind == StreamKind::Cost, "anomaly is for cost streams; others have threshold");
+        anomaly.validate().context("anomaly")?;
+    }
     if let Some(model) = &stream.model {
         ensure!(
             model.architecture.is_some() || model.onnx.is_some(),
@@ -279,6 +286,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         window,
         statistics,
         bill: stream.bill.clone().unwrap_or_default(),
+        anomaly: stream.anomaly.clone(),
         services: stream.features.services.clone().unwrap_or_default(),
         model: stream.model.clone(),
         threshold: stream.threshold.clone(),
@@ -350,7 +358,7 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
             "{name:?}{paths:?}{format:?}{lateness_us}{window:?}{statistics:?}{services:?}{threshold:?}{drift:?}{attribution:?}{output:?}"
         ));
         if stream.kind == StreamKind::Cost {
-            digest.update(format!("{:?}", stream.bill));
+            digest.update(format!("{:?}{:?}", stream.bill, stream.anomaly));
         }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use cloudops_datasets::StreamKind;
+use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::bill::Bill;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
@@ -132,6 +133,16 @@ pub fn bill(stream: &StreamJob) -> Result<Bill> {
 /// When the settings do not fit.
 pub fn rollups(stream: &StreamJob) -> Result<Rollups> {
     Rollups::new(stream.bill.rollups()).context("bill")
+}
+
+/// The operator that judges a cost stream's days.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn anomalies(stream: &StreamJob) -> Result<Option<Anomalies>> {
+    let judged = stream.anomaly.as_ref();
+    let made = judged.map(|config| Anomalies::new(&stream.name, config, stream.lateness_us));
+    made.transpose().context("anomaly")
 }
 
 /// The daily operator of a cost stream.

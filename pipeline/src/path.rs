@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
+use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::Bill;
@@ -69,6 +70,7 @@ struct Kernels {
     window: Option<Shared<EitherWindow>>,
     bill: Option<Shared<Bill>>,
     rollups: Option<Shared<Rollups>>,
+    anomalies: Option<Shared<Anomalies>>,
     daily: Option<Shared<Daily>>,
     feature: Shared<FeatureKernel>,
     threshold: Shared<Threshold>,
@@ -83,6 +85,7 @@ impl Kernels {
         Ok(Self {
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
+            anomalies: kernel::anomalies(stream)?.map(shared),
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
@@ -102,6 +105,9 @@ impl Kernels {
         }
         if let Some(rollups) = &self.rollups {
             all.push(Rc::clone(rollups) as _);
+        }
+        if let Some(anomalies) = &self.anomalies {
+            all.push(Rc::clone(anomalies) as _);
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
@@ -237,6 +243,23 @@ impl Path {
     pub fn rollup<'s>(&self, changes: Batches<'s>) -> Option<Batches<'s>> {
         let rollups = self.kernels.rollups.as_ref()?;
         Some(Rollups::connect(rollups, changes, &self.supervisor))
+    }
+
+    /// Changes of totals to days that came to more or less than was to be expected, and their causes;
+    /// where days are judged.
+    pub fn anomaly<'s>(
+        &self,
+        changes: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> Option<(Batches<'s>, Batches<'s>)> {
+        let kernel = Rc::clone(self.kernels.anomalies.as_ref()?);
+        let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
+            let mut kernel = kernel.borrow_mut();
+            take_in(&batches, |_, changes, _| kernel.push(changes))?;
+            let found = kernel.advance(watermark)?;
+            anyhow::Ok(found.map_or_else(Default::default, |(a, causes)| (vec![a], vec![causes])))
+        };
+        Some(flow::clocked(changes, Pipeline, clock, "anomaly", &self.supervisor, logic))
     }
 
     /// Changes of totals to each day's vector.

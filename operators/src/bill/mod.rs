@@ -27,7 +27,7 @@ use crate::{Error, Result};
 mod calendar;
 mod clock;
 mod columns;
-mod key;
+pub(crate) mod key;
 mod lines;
 mod month;
 mod rows;
@@ -37,6 +37,7 @@ mod tests;
 
 use calendar::Calendar;
 pub use calendar::first_of_month;
+pub(crate) use calendar::month_of;
 pub use clock::Clock;
 use columns::Columns;
 pub use key::Dimension;
@@ -47,7 +48,7 @@ pub use rows::*;
 
 /// What brought a change about, the gravest of several last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
+pub(crate) enum Reason {
     /// Charges that nothing was known of.
     Charge,
     /// A row of class `Correction`.
@@ -57,7 +58,13 @@ enum Reason {
 }
 
 impl Reason {
-    fn name(self) -> &'static str {
+    /// The reason of a name.
+    pub(crate) fn named(name: &str) -> Self {
+        let mut all = [Self::Charge, Self::Correction, Self::Restatement].into_iter();
+        all.find(|reason| reason.name() == name).unwrap_or(Self::Charge)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
             Self::Correction => "correction",

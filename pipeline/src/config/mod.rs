@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cloudops_models::specification::Architecture;
+use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
 use cloudops_operators::data_drift::DriftConfig;
@@ -140,6 +141,8 @@ pub struct StreamConfig {
     pub features: FeatureConfig,
     /// Cost: by what totals are told apart.
     pub bill: Option<BillConfig>,
+    /// Cost: how days are judged against those before; none are without this table.
+    pub anomaly: Option<AnomalyConfig>,
     /// The model that scores. Without one, a stream is read and windowed but not scored.
     pub model: Option<ModelConfig>,
     /// Scores to verdicts.

@@ -229,6 +229,10 @@ version = "version"
 [stream.bill]
 by = []
 rollups = ["account"]
+[stream.anomaly]
+history_days = 14
+min_history_days = 7
+sensitivity = 0.2
 [stream.output]
 windows = true
 "#;

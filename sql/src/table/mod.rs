@@ -15,6 +15,7 @@ use cloudops_operators::schema::{self, cost, result};
 
 mod alerts;
 mod attributions;
+mod cost_anomaly_changes;
 mod cost_changes;
 mod cost_rollup_changes;
 mod drift;
@@ -203,6 +204,8 @@ const ALL: &[&Table] = &[
     &scores::COST,
     &cost_changes::TABLE,
     &cost_rollup_changes::TABLE,
+    &cost_anomaly_changes::TABLE,
+    &cost_anomaly_changes::CAUSES,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,
