@@ -9,7 +9,9 @@ use cloudops_datasets::{Format, Messages, StreamKind};
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
+use cloudops_operators::budget::{Budget, Budgets};
 use cloudops_operators::feature::sensor::{Features, Statistic};
+use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -19,6 +21,7 @@ use crate::config::{
     BillConfig, Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig,
     SinkConfig, SourceConfig, StreamConfig,
 };
+use crate::forecaster;
 use crate::maintenance::Settings;
 use crate::source::fluvio::address::Address;
 
@@ -95,6 +98,10 @@ pub struct StreamJob {
     pub bill: BillConfig,
     /// How a bill's days are judged.
     pub anomaly: Option<AnomalyConfig>,
+    /// When and what of a bill is forecast.
+    pub forecast: Option<ForecastConfig>,
+    /// What forecasts are held against.
+    pub budgets: Vec<Budget>,
     /// Cost services with a place of their own.
     pub services: Vec<String>,
     /// What scores; `None` leaves the stream unscored.
@@ -256,6 +263,20 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         ensure!(kind == StreamKind::Cost, "anomaly is for cost streams; others have threshold");
         anomaly.validate().context("anomaly")?;
     }
+    if let Some(forecast) = &stream.forecast {
+        ensure!(kind == StreamKind::Cost, "forecast is for cost streams");
+        forecaster::validate(forecast).context("forecast")?;
+    }
+    if !stream.budgets.is_empty() {
+        let ahead = stream.forecast.as_ref().map(|forecast| forecast.horizon_days);
+        let ahead =
+            ahead.context("budget needs forecasts to be held against: add [stream.forecast]")?;
+        ensure!(
+            ahead >= 31,
+            "forecast.horizon_days is {ahead}: budgets need 31, for a month's end to be in sight"
+        );
+        Budgets::new(&stream.budgets)?;
+    }
     if let Some(model) = &stream.model {
         ensure!(
             model.architecture.is_some() || model.onnx.is_some(),
@@ -287,6 +308,8 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         statistics,
         bill: stream.bill.clone().unwrap_or_default(),
         anomaly: stream.anomaly.clone(),
+        forecast: stream.forecast.clone(),
+        budgets: stream.budgets.clone(),
         services: stream.features.services.clone().unwrap_or_default(),
         model: stream.model.clone(),
         threshold: stream.threshold.clone(),
@@ -359,6 +382,7 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
         ));
         if stream.kind == StreamKind::Cost {
             digest.update(format!("{:?}{:?}", stream.bill, stream.anomaly));
+            digest.update(format!("{:?}{:?}", stream.forecast, stream.budgets));
         }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));

@@ -5,14 +5,17 @@ use arrow::array::RecordBatch;
 use cloudops_datasets::StreamKind;
 use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::bill::Bill;
+use cloudops_operators::budget::Budgets;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
+use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::rollup::Rollups;
 use cloudops_operators::snapshot::{Changes, Extent, Snapshot};
 use cloudops_operators::window::EitherWindow;
 
+use crate::forecaster::Champions;
 use crate::job::StreamJob;
 
 /// The window operator of a stream; `None` for cost, see [`daily`].
@@ -143,6 +146,25 @@ pub fn anomalies(stream: &StreamJob) -> Result<Option<Anomalies>> {
     let judged = stream.anomaly.as_ref();
     let made = judged.map(|config| Anomalies::new(&stream.name, config, stream.lateness_us));
     made.transpose().context("anomaly")
+}
+
+/// The operator that forecasts a cost stream's accounts.
+///
+/// # Errors
+/// When the settings do not fit, or the ONNX Runtime is missing.
+pub fn forecasts(stream: &StreamJob) -> Result<Option<Forecasts>> {
+    let Some(config) = &stream.forecast else { return Ok(None) };
+    let champions = Champions::new(config).context("forecast")?;
+    Ok(Some(Forecasts::new(config, stream.lateness_us, Box::new(champions)).context("forecast")?))
+}
+
+/// The budgets of a cost stream.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn budgets(stream: &StreamJob) -> Result<Option<Budgets>> {
+    let any = !stream.budgets.is_empty();
+    Ok(any.then(|| Budgets::new(&stream.budgets)).transpose()?)
 }
 
 /// The daily operator of a cost stream.

@@ -13,10 +13,12 @@ use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::Bill;
+use cloudops_operators::budget::Budgets;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
+use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::rollup::Rollups;
 use cloudops_operators::schema::result::{
@@ -71,6 +73,8 @@ struct Kernels {
     bill: Option<Shared<Bill>>,
     rollups: Option<Shared<Rollups>>,
     anomalies: Option<Shared<Anomalies>>,
+    forecasts: Option<Shared<Forecasts>>,
+    budgets: Option<Budgets>,
     daily: Option<Shared<Daily>>,
     feature: Shared<FeatureKernel>,
     threshold: Shared<Threshold>,
@@ -86,6 +90,8 @@ impl Kernels {
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
             anomalies: kernel::anomalies(stream)?.map(shared),
+            forecasts: kernel::forecasts(stream)?.map(shared),
+            budgets: kernel::budgets(stream)?,
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
@@ -108,6 +114,9 @@ impl Kernels {
         }
         if let Some(anomalies) = &self.anomalies {
             all.push(Rc::clone(anomalies) as _);
+        }
+        if let Some(forecasts) = &self.forecasts {
+            all.push(Rc::clone(forecasts) as _);
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
@@ -260,6 +269,31 @@ impl Path {
             anyhow::Ok(found.map_or_else(Default::default, |(a, causes)| (vec![a], vec![causes])))
         };
         Some(flow::clocked(changes, Pipeline, clock, "anomaly", &self.supervisor, logic))
+    }
+
+    /// Changes of totals to what accounts will be charged, and what each forecast was chosen from;
+    /// where there are forecasts.
+    pub fn forecast<'s>(
+        &self,
+        changes: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> Option<(Batches<'s>, Batches<'s>)> {
+        let kernel = Rc::clone(self.kernels.forecasts.as_ref()?);
+        let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
+            let mut kernel = kernel.borrow_mut();
+            take_in(&batches, |_, changes, _| kernel.push(changes))?;
+            let said = kernel.advance(watermark)?;
+            anyhow::Ok(said.map_or_else(Default::default, |(a, choices)| (vec![a], vec![choices])))
+        };
+        Some(flow::clocked(changes, Pipeline, clock, "forecast", &self.supervisor, logic))
+    }
+
+    /// Forecasts to budgets held against them; where there are budgets.
+    pub fn budget<'s>(&self, ahead: Batches<'s>) -> Option<Batches<'s>> {
+        let kernel = self.kernels.budgets.clone()?;
+        Some(flow::each(ahead, "budget", &self.supervisor, move |batch| {
+            kernel.judge(&batch).map(|judged| judged.into_iter().collect())
+        }))
     }
 
     /// Changes of totals to each day's vector.

@@ -298,6 +298,7 @@ const ALL: &[View] = &[
             ("entity_id", "sub-account, or the billing account where there is none"),
             ("day", "the day, UTC"),
             ("currency", "FOCUS BillingCurrency, ISO 4217"),
+            ("service", "the one service that was strange, where the day as a whole was not"),
             ("state", "'open', or 'retracted': strange when it closed, not any more"),
             ("expected", "what the days before let expect"),
             ("at_close", "what the day came to when it closed"),
@@ -323,7 +324,7 @@ const ALL: &[View] = &[
                 SELECT *, MAX(epoch) OVER (PARTITION BY source, anomaly_id) AS last_epoch
                 FROM cost_anomaly_changes
             )
-            SELECT source, entity_id, day, currency, state, expected, at_close, actual, deviation,
+            SELECT source, entity_id, day, currency, service, state, expected, at_close, actual, deviation,
                    score, above_impact, lower, upper, reason, known_on, event_id, anomaly_id, model,
                    model_version, \"partition\", offset_from, offset_to, epoch
             FROM last

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::Rules;
 use super::expectation::{Expectation, expect};
-use super::unit::{Record, Unit, amount, units};
+use super::unit::{Record, Scope, Unit};
+use crate::account::change::{Cell, place_of};
+use crate::account::history::History;
+use crate::account::{amount, units};
 use crate::bill::key::{COLUMNS, Symbols};
-use crate::schema::cost::{CURRENCY, TAGS};
+use crate::schema::cost::{CURRENCY, SERVICE, TAGS};
 
 /// Names told of in each dimension, those that differ most; the others are one row.
 const NAMES: usize = 10;
@@ -42,13 +45,21 @@ struct Share {
 /// dimension sum to the record's, and actual ones to what the day comes to now.
 pub(super) fn causes(
     unit: &Unit,
-    day: i32,
+    (day, scope): (i32, Scope),
     record: &Record,
     rules: &Rules,
     symbols: &Symbols,
 ) -> Vec<Cause> {
+    let service = place_of(SERVICE);
+    let window = unit.window(day, rules);
+    // What is told must not depend on cells that other days have, and so on what has come by now.
+    let is_told = |(cell, history): &&(Cell, History)| {
+        scope.service().is_none_or(|wanted| cell[service] == wanted)
+            && history.is_known_within(window.first..day, window.known_by, day)
+    };
+    let cells: Vec<&(Cell, History)> = unit.cells.iter().filter(is_told).collect();
     let mut found = Vec::new();
-    for (dimension, shares) in dimensions(unit, day, rules, symbols) {
+    for (dimension, shares) in dimensions(unit, &cells, day, rules, symbols) {
         found.extend(ranked(&dimension, divide(unit, day, record, rules, shares)));
     }
     found
@@ -57,6 +68,7 @@ pub(super) fn causes(
 /// Every dimension that charges of the unit are told apart by, with the days of each of its names.
 fn dimensions(
     unit: &Unit,
+    cells: &[&(Cell, History)],
     day: i32,
     rules: &Rules,
     symbols: &Symbols,
@@ -64,17 +76,17 @@ fn dimensions(
     let mut tags: Vec<String> = Vec::new();
     let mut found = Vec::new();
     for (place, column) in COLUMNS.iter().enumerate() {
-        let name = |cell: usize| symbols.name(unit.cells[cell].0[place]);
-        if *column == CURRENCY || (0..unit.cells.len()).all(|cell| name(cell).is_none()) {
+        let name = |cell: usize| symbols.name(cells[cell].0[place]);
+        if *column == CURRENCY || (0..cells.len()).all(|cell| name(cell).is_none()) {
             continue;
         }
         if *column != TAGS {
             let named = |cell: usize| name(cell).map(str::to_owned);
-            found.push(((*column).to_owned(), grouped(unit, day, rules, named)));
+            found.push(((*column).to_owned(), grouped(unit, cells, day, rules, named)));
             continue;
         }
         let parse = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text);
-        let tagged: Vec<BTreeMap<String, serde_json::Value>> = (0..unit.cells.len())
+        let tagged: Vec<BTreeMap<String, serde_json::Value>> = (0..cells.len())
             .map(|cell| name(cell).and_then(|text| parse(text).ok()).unwrap_or_default())
             .collect();
         tags.extend(tagged.iter().flat_map(|tags| tags.keys().cloned()));
@@ -85,7 +97,7 @@ fn dimensions(
                 serde_json::Value::String(value) => Some(value.clone()),
                 other => Some(other.to_string()),
             };
-            found.push((format!("tag:{tag}"), grouped(unit, day, rules, named)));
+            found.push((format!("tag:{tag}"), grouped(unit, cells, day, rules, named)));
         }
     }
     found
@@ -94,31 +106,23 @@ fn dimensions(
 /// The days of each name that cells have.
 fn grouped(
     unit: &Unit,
+    cells: &[&(Cell, History)],
     day: i32,
     rules: &Rules,
     named: impl Fn(usize) -> Option<String>,
 ) -> Vec<Share> {
     let window = unit.window(day, rules);
     let mut groups: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
-    for cell in 0..unit.cells.len() {
+    for cell in 0..cells.len() {
         groups.entry(named(cell)).or_default().push(cell);
     }
-    let present: Vec<bool> =
-        (window.first..day).map(|day| unit.had_charges(day, window.known_by)).collect();
-    let shares = groups.into_iter().map(|(name, cells)| {
-        let mut sums = vec![0i128; present.len()];
-        let mut actual = 0i128;
-        for cell in cells {
-            let history = &unit.cells[cell].1;
-            for (sum, day) in sums.iter_mut().zip(window.first..) {
-                let known = history.known_by(day, window.known_by);
-                *sum = sum.saturating_add(known.unwrap_or_default());
-            }
-            actual = actual.saturating_add(history.now(day).unwrap_or_default());
+    let shares = groups.into_iter().map(|(name, members)| {
+        let mut sum = History::default();
+        for cell in members {
+            sum.merge(&cells[cell].1);
         }
-        let days = sums.iter().zip(&present);
-        let days = days.map(|(sum, is_present)| if *is_present { units(*sum) } else { f64::NAN });
-        Share { name, days: days.collect(), actual }
+        let actual = sum.now(day).unwrap_or_default();
+        Share { name, days: unit.days(&sum, &window), actual }
     });
     shares.collect()
 }

@@ -4,21 +4,23 @@
 //! A day of an account and currency is judged once it has closed: by what was known of it then,
 //! against an [`expectation`](self) from the days before as they were known then. The difference in
 //! money is divided among the names of every dimension that totals are told apart by; each
-//! dimension's rows sum to it exactly. Whether a day is strange and whether that is worth looking at
+//! dimension's rows sum to it exactly. Where the whole was not strange, each service is judged alone:
+//! what is small beside an account may be large for what it is of. Whether a day is strange and whether that is worth looking at
 //! are two questions: the first is answered by the usual error, the second by an amount.
 //!
 //! **Corrections.** What becomes known later changes the day's amount and not what was expected of
 //! it. Where the day has thereby become usual, its anomaly is *retracted*, in the epoch in which the
 //! correction came; where a restatement makes a usual day strange, it is opened then.
 //!
-//! **Cuts.** Everything said of a day follows from what was known by then, day by day
-//! ([`crate::history`]), and from the sum of what came later, so the last row of an anomaly is the
-//! same however the input was cut into epochs.
+//! **Cuts.** Everything said of a day follows from what was known of the days before by then, and from
+//! the sum of what came later, so the last row of an anomaly is the same however the input was cut
+//! into epochs.
 
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::account::change::{Change, Changes};
 use crate::bill::key::{Symbol, Symbols};
 use crate::key::{SHARDS, Shard};
 use crate::schema::cost::{DAY_US, day_of};
@@ -27,7 +29,6 @@ use crate::{Error, Result};
 
 mod causes;
 mod expectation;
-mod input;
 mod rows;
 mod snapshot;
 #[cfg(test)]
@@ -35,13 +36,14 @@ mod tests;
 mod unit;
 
 pub use rows::*;
-use unit::{Record, Unit};
+use unit::{Record, Scope, Unit};
 
 /// How days are judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnomalyConfig {
-    /// A day is strange where it is more than this many usual errors off. Default: 4.
+    /// A day is strange where it is more than this many usual errors off, and one service alone where
+    /// it is half as many more. Default: 4.
     pub sensitivity: f64,
     /// Strange days that are less than this off, in the currency, are marked as not worth looking at.
     /// Default: 1.
@@ -109,6 +111,16 @@ struct Rules {
     lateness: i32,
 }
 
+/// What is judged: a day of an account and currency, all of it or one service alone. Ordered as
+/// results are, but for names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Judged {
+    /// Which unit.
+    place: u32,
+    day: i32,
+    scope: Scope,
+}
+
 /// The operator: judges days.
 #[derive(Debug, Clone)]
 pub struct Anomalies {
@@ -120,7 +132,7 @@ pub struct Anomalies {
     /// By shard: its units.
     shards: Vec<Vec<u32>>,
     /// Days judged before that this epoch brings something of: what was said of them till now.
-    touched: Vec<(u32, i32, Option<Record>)>,
+    touched: Vec<(Judged, Option<Record>)>,
 }
 
 impl Anomalies {
@@ -154,21 +166,14 @@ impl Anomalies {
     /// # Errors
     /// [`Error::Column`] when they are not of that schema, or a sum exceeds `Decimal128(38, 12)`.
     pub fn push(&mut self, changes: &RecordBatch) -> Result<()> {
-        let input = input::Input::of(changes, &mut self.symbols)?;
+        let input = Changes::of(changes, &mut self.symbols)?;
         for row in 0..changes.num_rows() {
             let change = input.change(row);
             if change.late_on.is_some_and(|known| known - change.day > self.rules.restated) {
                 continue;
             }
             let place = self.place(change.entity, change.currency);
-            let unit = &self.units[place as usize];
-            let is_known = |t: &(u32, i32, _)| (t.0, t.1) == (place, change.day);
-            if change.day < unit.judged_to
-                && change.late_on.is_some()
-                && !self.touched.iter().any(is_known)
-            {
-                self.touched.push((place, change.day, unit.judge(change.day, &self.rules)));
-            }
+            self.touch(place, &change);
             self.units[place as usize].take(&change).ok_or_else(|| Error::Column {
                 column: crate::schema::cost::EFFECTIVE_COST.to_owned(),
                 expected: "sums within Decimal128(38, 12)".to_owned(),
@@ -178,6 +183,21 @@ impl Anomalies {
         Ok(())
     }
 
+    /// Keeps what was said till now of a day that a change restates.
+    fn touch(&mut self, place: u32, change: &Change) {
+        let unit = &self.units[place as usize];
+        if change.day >= unit.judged_to || change.late_on.is_none() {
+            return;
+        }
+        for scope in [Scope::Total, Scope::Service(change.service)] {
+            let judged = Judged { place, day: change.day, scope };
+            if !self.touched.iter().any(|(known, _)| *known == judged) {
+                let before = unit.judge(change.day, scope, &self.rules);
+                self.touched.push((judged, before));
+            }
+        }
+    }
+
     /// Judges the days that end at or before the watermark, and again those whose amount has changed
     /// since: rows of anomalies ([`anomaly_schema`]) and of their causes ([`cause_schema`]), or none.
     ///
@@ -185,18 +205,22 @@ impl Anomalies {
     /// Only where Arrow refuses to build a batch, which is a bug.
     pub fn advance(&mut self, watermark: Watermark) -> Result<Option<(RecordBatch, RecordBatch)>> {
         let mut found = Vec::new();
-        for (place, day, before) in std::mem::take(&mut self.touched) {
-            let Some(now) = self.units[place as usize].judge(day, &self.rules) else { continue };
+        for (judged, before) in std::mem::take(&mut self.touched) {
+            let unit = &self.units[judged.place as usize];
+            let Some(now) = unit.judge(judged.day, judged.scope, &self.rules) else { continue };
             let was_off = before.is_some_and(|before| before.is_off());
             if before.is_none_or(|before| before.now != now.now) && (was_off || now.is_off()) {
-                found.push((place, day, now));
+                found.push((judged, now));
             }
         }
         let end = day_of(watermark.0);
         for (place, unit) in self.units.iter().enumerate() {
             for day in unit.closing(end) {
-                let judged = unit.judge(day, &self.rules).filter(Record::is_off);
-                found.extend(judged.map(|record| (place as u32, day, record)));
+                for scope in unit.scopes() {
+                    let record = unit.judge(day, scope, &self.rules).filter(Record::is_off);
+                    let judged = Judged { place: place as u32, day, scope };
+                    found.extend(record.map(|record| (judged, record)));
+                }
             }
         }
         let rows = if found.is_empty() { None } else { Some(self.said(found)?) };
@@ -207,11 +231,12 @@ impl Anomalies {
     }
 
     /// What is to be said of days, in order.
-    fn said(&mut self, mut found: Vec<(u32, i32, Record)>) -> Result<(RecordBatch, RecordBatch)> {
+    fn said(&mut self, mut found: Vec<(Judged, Record)>) -> Result<(RecordBatch, RecordBatch)> {
         let ranks = self.symbols.ranks().to_vec();
-        found.sort_by_key(|(place, day, _)| {
+        found.sort_by_key(|(Judged { place, day, scope }, _)| {
             let unit = &self.units[*place as usize];
-            (ranks[unit.entity as usize], *day, ranks[unit.currency as usize])
+            let service = scope.service().map(|service| ranks[service as usize]);
+            (ranks[unit.entity as usize], *day, ranks[unit.currency as usize], service)
         });
         self.rows(&found)
     }

@@ -8,17 +8,18 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::Anomalies;
 use super::causes::{Cause, causes};
-use super::unit::{Facts, Record, Unit};
+use super::unit::{Record, Scope, Unit};
+use super::{Anomalies, Judged};
 use crate::Result;
+use crate::account::days::{Facts, Origin};
 use crate::bill::REASON;
 use crate::key::digest;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, SERVICE, money};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION, SCORE};
 
-/// Names a day of an account and currency; `Utf8`.
+/// Names a day of an account and currency, or of one service there; `Utf8`.
 pub const ANOMALY_ID: &str = "anomaly_id";
 /// The first day's anomaly of a run of strange days, all above or all below; `Utf8`.
 pub const EVENT_ID: &str = "event_id";
@@ -73,6 +74,7 @@ pub fn anomaly_schema() -> SchemaRef {
     let field = |name: &str, kind| Field::new(name, kind, false);
     let mut fields = key_fields();
     fields.extend([
+        Field::new(SERVICE, DataType::Utf8, true),
         field(EVENT_ID, DataType::Utf8),
         field(STATE, DataType::Utf8),
         Field::new(REASON, DataType::Utf8, true),
@@ -112,31 +114,36 @@ pub fn cause_schema() -> SchemaRef {
 struct Found<'a> {
     unit: &'a Unit,
     day: i32,
+    scope: Scope,
     record: Record,
     facts: Facts,
+    origin: Origin,
     id: String,
 }
 
 /// Days with something to be said of them: whose, which, and what.
-type Rows = [(u32, i32, Record)];
+type Rows = [(Judged, Record)];
 
 impl Anomalies {
     /// The rows of anomalies, and of their causes.
     pub(super) fn rows(&self, found: &Rows) -> Result<(RecordBatch, RecordBatch)> {
         let found = self.found(found);
         let mut parts: Vec<(usize, Cause)> = Vec::new();
-        for (at, Found { unit, day, record, .. }) in found.iter().enumerate() {
-            let causes = causes(unit, *day, record, &self.rules, &self.symbols);
+        for (at, Found { unit, day, scope, record, .. }) in found.iter().enumerate() {
+            let causes = causes(unit, (*day, *scope), record, &self.rules, &self.symbols);
             parts.extend(causes.into_iter().map(|cause| (at, cause)));
         }
         Ok((anomalies(self, &found)?, cause_rows(self, &found, &parts)?))
     }
 
     fn found(&self, found: &Rows) -> Vec<Found<'_>> {
-        let named = |(place, day, record): &(u32, i32, Record)| {
-            let unit = &self.units[*place as usize];
-            let facts = *unit.facts.get(day)?;
-            Some(Found { unit, day: *day, record: *record, facts, id: id(self, unit, *day) })
+        let named = |(judged, record): &(Judged, Record)| {
+            let Judged { place, day, scope } = *judged;
+            let unit = &self.units[place as usize];
+            let facts = unit.facts(day, scope);
+            let origin = facts.origin()?;
+            let id = id(self, unit, day, scope);
+            Some(Found { unit, day, scope, record: *record, facts, origin, id })
         };
         found.iter().filter_map(named).collect()
     }
@@ -144,7 +151,7 @@ impl Anomalies {
 /// The columns of [`key_fields`].
 fn keys<'a>(all: &Anomalies, found: impl Iterator<Item = &'a Found<'a>> + Clone) -> Vec<ArrayRef> {
     let name = |symbol| all.symbols.name(symbol).unwrap_or_default();
-    let (unit, origin) = (|f: &'a Found<'a>| f.unit, |f: &Found<'_>| f.facts.origin);
+    let (unit, origin) = (|f: &'a Found<'a>| f.unit, |f: &Found<'_>| f.origin);
     let all = found;
     vec![
         Arc::new(UInt32Array::from_iter_values(all.clone().map(|f| origin(f).partition))),
@@ -158,13 +165,15 @@ fn keys<'a>(all: &Anomalies, found: impl Iterator<Item = &'a Found<'a>> + Clone)
 }
 
 fn anomalies(all: &Anomalies, found: &[Found<'_>]) -> Result<RecordBatch> {
-    let events = found.iter().map(|f| id(all, f.unit, f.unit.event(f.day, &all.rules)));
+    let event = |f: &Found<'_>| id(all, f.unit, f.unit.event(f.day, f.scope, &all.rules), f.scope);
+    let events = found.iter().map(event);
+    let service = |f: &Found<'_>| all.symbols.name(f.scope.service()?);
     let states = found.iter().map(|f| match (f.record.was_strange(), f.record.is_strange()) {
         (_, true) => "open",
         (true, false) => "retracted",
         (false, false) => "withdrawn",
     });
-    let late = |f: &Found<'_>| f.facts.late;
+    let restated = |f: &Found<'_>| f.facts.restated;
     let scores =
         found.iter().map(|f| f.record.deviation() as f64 / f.record.scale as f64).map(f64::abs);
     let above = found.iter().map(|f| Some(f.record.impact() >= all.rules.min_impact));
@@ -174,10 +183,11 @@ fn anomalies(all: &Anomalies, found: &[Found<'_>]) -> Result<RecordBatch> {
     let sums = |of: fn(&Record) -> i128| sums(found.iter().map(|f| of(&f.record)));
     let mut columns = keys(all, found.iter());
     columns.extend([
-        Arc::new(StringArray::from_iter_values(events)) as ArrayRef,
+        Arc::new(found.iter().map(service).collect::<StringArray>()) as ArrayRef,
+        Arc::new(StringArray::from_iter_values(events)),
         Arc::new(StringArray::from_iter_values(states)),
-        Arc::new(found.iter().map(|f| Some(late(f)?.1.name())).collect::<StringArray>()),
-        Arc::new(found.iter().map(|f| Some(late(f)?.0)).collect::<Date32Array>()),
+        Arc::new(found.iter().map(|f| Some(restated(f)?.reason.name())).collect::<StringArray>()),
+        Arc::new(found.iter().map(|f| Some(restated(f)?.known_on)).collect::<Date32Array>()),
         sums(|record| record.expected)?,
         sums(|record| record.lower)?,
         sums(|record| record.upper)?,
@@ -223,9 +233,14 @@ fn sums(amounts: impl Iterator<Item = i128>) -> Result<ArrayRef> {
 }
 
 /// The anomaly of a day: 16 hexadecimal digits.
-fn id(all: &Anomalies, unit: &Unit, day: i32) -> String {
+fn id(all: &Anomalies, unit: &Unit, day: i32, scope: Scope) -> String {
     let name = |symbol| all.symbols.name(symbol).unwrap_or_default().as_bytes();
-    let digest =
-        digest([all.stream.as_bytes(), name(unit.entity), name(unit.currency), &day.to_le_bytes()]);
+    let digest = digest([
+        all.stream.as_bytes(),
+        name(unit.entity),
+        name(unit.currency),
+        &day.to_le_bytes(),
+        scope.service().map_or(&[], name),
+    ]);
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

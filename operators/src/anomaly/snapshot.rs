@@ -12,12 +12,15 @@ use arrow::datatypes::{
 };
 
 use super::Anomalies;
-use super::unit::{Facts, Origin};
+use crate::account::change::place_of;
+use crate::account::days::{Origin, Restated};
 use crate::bill::Reason;
 use crate::bill::key::{COLUMNS, PLACES, Symbol};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{
+    DAY, EFFECTIVE_COST, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, SERVICE, money,
+};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
@@ -25,14 +28,16 @@ use crate::{Error, Result};
 /// Between the account and the currency in a snapshot's key: no account's name holds it.
 const SEPARATOR: char = '\u{1f}';
 
-/// One row of a snapshot: a day's facts, or an amount of a cell.
+/// One row of a snapshot: where records of a service's day stood, or an amount of a cell.
 struct Row<'a> {
     key: &'a str,
     judged_to: i32,
     day: i32,
     known_on: Option<i32>,
-    facts: Option<Facts>,
-    cell: Option<(&'a [Symbol; PLACES], i128)>,
+    reason: Option<Reason>,
+    origin: Option<Origin>,
+    cell: [Symbol; PLACES],
+    amount: Option<i128>,
 }
 
 fn state_schema() -> SchemaRef {
@@ -53,10 +58,9 @@ fn state_schema() -> SchemaRef {
 
 impl Anomalies {
     fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
-        let origin = |row: &Row<'_>| Some(row.facts?.origin);
-        let reasons = rows.iter().map(|row| Some(row.facts?.late?.1.name()));
-        let amounts = rows.iter().map(|row| row.cell.map(|(_, amount)| amount));
-        let amounts = amounts.collect::<Decimal128Array>();
+        let origin = |row: &Row<'_>| row.origin;
+        let reasons = rows.iter().map(|row| row.reason.map(Reason::name));
+        let amounts = rows.iter().map(|row| row.amount).collect::<Decimal128Array>();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key))),
             Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.judged_to))),
@@ -69,7 +73,7 @@ impl Anomalies {
             Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?),
         ];
         for place in 0..PLACES {
-            let names = rows.iter().map(|row| self.symbols.name(row.cell?.0[place]));
+            let names = rows.iter().map(|row| self.symbols.name(row.cell[place]));
             columns.push(Arc::new(names.collect::<StringArray>()));
         }
         Ok(RecordBatch::try_new(state_schema(), columns)?)
@@ -95,23 +99,36 @@ impl Snapshot for Anomalies {
         units.sort_by(|a, b| a.0.cmp(&b.0));
         let mut rows = Vec::new();
         for (key, unit) in &units {
-            let row = |day, known_on, facts, cell| Row {
+            let row = |day, known_on, cell| Row {
                 key,
                 judged_to: unit.judged_to,
                 day,
                 known_on,
-                facts,
+                reason: None,
+                origin: None,
                 cell,
+                amount: None,
             };
-            for (day, facts) in &unit.facts {
-                let known_on = facts.late.map(|(known_on, _)| known_on);
-                rows.push(row(*day, known_on, Some(*facts), None));
+            let mut services: Vec<_> = unit.services.iter().collect();
+            services.sort_by_key(|(service, _)| self.symbols.name(*service));
+            for (service, days) in services {
+                let mut cell = [0; PLACES];
+                cell[place_of(SERVICE)] = *service;
+                for (day, facts) in &days.facts {
+                    if facts.on_time.is_some() {
+                        rows.push(Row { origin: facts.on_time, ..row(*day, None, cell) });
+                    }
+                    if let Some(Restated { known_on, reason, origin }) = facts.restated {
+                        let row = row(*day, Some(known_on), cell);
+                        rows.push(Row { reason: Some(reason), origin: Some(origin), ..row });
+                    }
+                }
             }
             let mut cells: Vec<_> = unit.cells.iter().collect();
             cells.sort_by_key(|(cell, _)| cell.map(|symbol| self.symbols.name(symbol)));
             for (cell, history) in cells {
                 for (day, known_on, amount) in history.rows() {
-                    rows.push(row(day, known_on, None, Some((cell, amount))));
+                    rows.push(Row { amount: Some(amount), ..row(day, known_on, *cell) });
                 }
             }
         }
@@ -170,7 +187,7 @@ impl Snapshot for Anomalies {
                 to: to.value(row),
             };
             let late = known_on.map(|known_on| (known_on, Reason::named(reasons.value(row))));
-            unit.facts.insert(day, Facts { origin, late });
+            unit.note(cell[place_of(SERVICE)], day, origin, late);
         }
         Ok(())
     }

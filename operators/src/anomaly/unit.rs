@@ -1,44 +1,17 @@
 //! An account's days in one currency, and the verdict on a day.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashMap;
 
 use super::Rules;
 use super::expectation::{Expectation, WEEK, expect};
-use super::input::{Cell, Change};
+use crate::account::change::{Cell, Change, place_of};
+use crate::account::days::{Days, Facts, Origin};
+use crate::account::history::{History, Late};
+use crate::account::{amount, units};
 use crate::bill::Reason;
 use crate::bill::key::Symbol;
 use crate::bill::month_of;
-use crate::history::{History, Late};
-
-/// Where records stood: the least partition's, as offsets of different ones do not compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) partition: u32,
-    pub(super) from: u64,
-    pub(super) to: u64,
-}
-
-impl Origin {
-    pub(super) fn with(self, other: Self) -> Self {
-        match self.partition.cmp(&other.partition) {
-            std::cmp::Ordering::Less => self,
-            std::cmp::Ordering::Greater => other,
-            std::cmp::Ordering::Equal => {
-                Self { from: self.from.min(other.from), to: self.to.max(other.to), ..self }
-            }
-        }
-    }
-}
-
-/// What a day's amount rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) origin: Origin,
-    /// The last day on which anything became known after it had closed, and the gravest reason.
-    pub(super) late: Option<(i32, Reason)>,
-}
+use crate::schema::cost::SERVICE;
 
 /// The verdict on a day; amounts in units of 10⁻¹².
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,28 +55,40 @@ impl Record {
     }
 }
 
+/// What of a day is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of it.
+    Total,
+    /// One service alone.
+    Service(Symbol),
+}
+
+impl Scope {
+    pub(super) fn service(self) -> Option<Symbol> {
+        match self {
+            Self::Total => None,
+            Self::Service(service) => Some(service),
+        }
+    }
+}
+
+/// How much stranger a service must be than the whole: there are many of them.
+const SERVICE_FACTOR: f64 = 1.5;
+
 /// One account's charges in one currency.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     pub(super) entity: Symbol,
     pub(super) currency: Symbol,
-    total: History,
-    pub(super) facts: BTreeMap<i32, Facts>,
+    total: Days,
+    pub(super) services: Vec<(Symbol, Days)>,
     pub(super) cells: Vec<(Cell, History)>,
     index: HashMap<Cell, u32>,
     /// Days before this one have been judged.
     pub(super) judged_to: i32,
     /// Whether anything has changed since the last checkpoint.
     pub(super) changed: bool,
-}
-
-/// In whole millionths: what is expected is not known better.
-pub(super) fn amount(value: f64) -> i128 {
-    (value * 1e6).round() as i128 * 1_000_000
-}
-
-pub(super) fn units(amount: i128) -> f64 {
-    amount as f64 / 1e12
 }
 
 /// Days in a row that are one event, at most: after a week they are the new level.
@@ -114,8 +99,8 @@ impl Unit {
         Self {
             entity,
             currency,
-            total: History::default(),
-            facts: BTreeMap::new(),
+            total: Days::default(),
+            services: Vec::new(),
             cells: Vec::new(),
             index: HashMap::new(),
             judged_to: i32::MIN,
@@ -132,22 +117,64 @@ impl Unit {
     pub(super) fn take(&mut self, change: &Change) -> Option<()> {
         self.changed = true;
         let day = change.day;
-        let facts = self.facts.entry(day).or_insert(Facts { origin: change.origin, late: None });
-        facts.origin = facts.origin.with(change.origin);
-        if let Some(known_on) = change.late_on {
-            let (last, reason) = facts.late.unwrap_or((known_on, change.reason));
-            facts.late = Some((last.max(known_on), reason.max(change.reason)));
-        }
+        let late = change.late_on.map(|known_on| (known_on, change.reason));
+        self.note(change.service, day, change.origin, late);
+        let row = (day, change.late_on, change.amount);
         let cell = self.cell(change.cell);
-        for history in [&mut self.cells[cell as usize].1, &mut self.total] {
-            match change.late_on {
-                None => history.add(day, change.amount)?,
-                Some(known_on) => {
-                    history.add_late(Late { day, known_on, amount: change.amount })?;
-                }
+        match change.late_on {
+            None => self.cells[cell as usize].1.add(day, change.amount)?,
+            Some(known_on) => {
+                let late = Late { day, known_on, amount: change.amount };
+                self.cells[cell as usize].1.add_late(late)?;
             }
         }
-        Some(())
+        self.total.add(row)?;
+        self.service(change.service).add(row)
+    }
+
+    /// Notes where records of a service's day stood, and what brought them where they came later.
+    pub(super) fn note(
+        &mut self,
+        service: Symbol,
+        day: i32,
+        origin: Origin,
+        late: Option<(i32, Reason)>,
+    ) {
+        self.total.facts.entry(day).or_default().add(origin, late);
+        self.service(service).facts.entry(day).or_default().add(origin, late);
+    }
+
+    fn service(&mut self, service: Symbol) -> &mut Days {
+        let known = self.services.iter().position(|(known, _)| *known == service);
+        let at = known.unwrap_or_else(|| {
+            self.services.push((service, Days::default()));
+            self.services.len() - 1
+        });
+        &mut self.services[at].1
+    }
+
+    /// What of a day is judged: the whole, then each service.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = Scope> {
+        let services = self.services.iter().map(|(service, _)| Scope::Service(*service));
+        std::iter::once(Scope::Total).chain(services)
+    }
+
+    fn of(&self, scope: Scope) -> Option<&Days> {
+        match scope {
+            Scope::Total => Some(&self.total),
+            Scope::Service(service) => {
+                let mut services = self.services.iter();
+                services.find(|(known, _)| *known == service).map(|(_, days)| days)
+            }
+        }
+    }
+
+    /// What a day of a scope rests on: where a service had no charges, on the account's others.
+    pub(super) fn facts(&self, day: i32, scope: Scope) -> Facts {
+        let own = self.of(scope).and_then(|days| days.facts.get(&day)).copied();
+        let on_time = self.total.facts.get(&day).and_then(|facts| facts.on_time);
+        let own = own.unwrap_or_default();
+        Facts { on_time: own.on_time.or(on_time), ..own }
     }
 
     fn cell(&mut self, cell: Cell) -> u32 {
@@ -161,11 +188,8 @@ impl Unit {
 
     /// Takes up a row of a checkpoint.
     pub(super) fn restore(&mut self, cell: Cell, row: (i32, Option<i32>, i128)) -> Option<()> {
-        let (day, known_on, amount) = row;
-        match known_on {
-            None => self.total.add(day, amount)?,
-            Some(known_on) => self.total.add_late(Late { day, known_on, amount })?,
-        }
+        self.total.add(row)?;
+        self.service(cell[place_of(SERVICE)]).add(row)?;
         let at = self.cell(cell);
         self.cells[at as usize].1.restore(row);
         Some(())
@@ -173,7 +197,7 @@ impl Unit {
 
     /// Days that have closed and were not judged yet.
     pub(super) fn closing(&self, end: i32) -> impl Iterator<Item = i32> {
-        self.total.days(self.judged_to, end)
+        self.total.history.days(self.judged_to, end)
     }
 
     /// Days before `end` are judged; what no verdict can need any more is forgotten.
@@ -182,11 +206,12 @@ impl Unit {
         self.changed |= closes;
         self.judged_to = self.judged_to.max(end);
         let oldest = self.judged_to.saturating_sub(rules.restated + rules.history + EVENT_DAYS + 1);
-        if self.facts.first_key_value().is_none_or(|(day, _)| *day >= oldest) {
+        if self.total.facts.first_key_value().is_none_or(|(day, _)| *day >= oldest) {
             return;
         }
-        self.facts = self.facts.split_off(&oldest);
         self.total.forget_before(oldest);
+        self.services.iter_mut().for_each(|(_, days)| days.forget_before(oldest));
+        self.services.retain(|(_, days)| !days.facts.is_empty());
         let before = self.cells.len();
         self.cells.iter_mut().for_each(|(_, history)| history.forget_before(oldest));
         self.cells.retain(|(_, history)| !history.is_empty());
@@ -204,30 +229,46 @@ impl Unit {
     }
 
     /// The verdict on a day; `None` where nothing was known of it when it closed, or too little of the
-    /// days before.
-    pub(super) fn judge(&self, day: i32, rules: &Rules) -> Option<Record> {
-        let at_close = self.total.at_close(day)?;
+    /// days before, and of a service where the whole day was strange then.
+    pub(super) fn judge(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
+        let total = self.verdict(day, Scope::Total, rules)?;
+        match scope {
+            Scope::Total => Some(total),
+            Scope::Service(_) if total.was_strange() => None,
+            Scope::Service(_) => self.verdict(day, scope, rules),
+        }
+    }
+
+    fn verdict(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
+        let history = &self.of(scope)?.history;
+        let closed = self.total.history.at_close(day)?;
         let window = self.window(day, rules);
-        let days = window.values(&self.total);
+        let days = self.days(history, &window);
         if days.iter().filter(|day| day.is_finite()).count() < rules.min_history {
             return None;
         }
+        let (at_close, sensitivity) = match scope {
+            Scope::Total => (closed, rules.sensitivity),
+            Scope::Service(_) => {
+                (history.at_close(day).unwrap_or_default(), SERVICE_FACTOR * rules.sensitivity)
+            }
+        };
         let Expectation { value, scale } = expect(&days, &window.same_day());
-        let limit = rules.sensitivity * scale;
+        let limit = sensitivity * scale;
         Some(Record {
             expected: amount(value),
             scale: amount(scale).max(1),
             lower: amount(value - limit),
             upper: amount(value + limit),
             at_close,
-            now: self.total.now(day)?,
+            now: history.now(day).unwrap_or_default(),
         })
     }
 
     /// The first day of the run of strange days, all above or all below, that a day is in.
-    pub(super) fn event(&self, day: i32, rules: &Rules) -> i32 {
+    pub(super) fn event(&self, day: i32, scope: Scope, rules: &Rules) -> i32 {
         let side = |day: i32| {
-            let record = self.judge(day, rules).filter(Record::was_strange)?;
+            let record = self.judge(day, scope, rules).filter(Record::was_strange)?;
             Some((record.at_close - record.expected).signum())
         };
         let Some(this) = side(day) else { return day };
@@ -235,9 +276,14 @@ impl Unit {
         before.take_while(|day| side(*day) == Some(this)).last().unwrap_or(day)
     }
 
-    /// Whether the account had any charge on a day, as known by another.
-    pub(super) fn had_charges(&self, day: i32, known_by: i32) -> bool {
-        self.total.known_by(day, known_by).is_some()
+    /// A history's days in a window, in units of the currency: nothing where the account had other
+    /// charges, `NaN` where it had none at all.
+    pub(super) fn days(&self, history: &History, window: &Window) -> Vec<f64> {
+        let value = |day| {
+            self.total.history.known_by(day, window.known_by)?;
+            Some(units(history.known_by(day, window.known_by).unwrap_or_default()))
+        };
+        (window.first..window.day).map(|day| value(day).unwrap_or(f64::NAN)).collect()
     }
 }
 
@@ -250,11 +296,6 @@ pub(super) struct Window {
 }
 
 impl Window {
-    fn values(&self, history: &History) -> Vec<f64> {
-        let value = |day| history.known_by(day, self.known_by).map_or(f64::NAN, units);
-        (self.first..self.day).map(value).collect()
-    }
-
     /// Places of the days that have the day's number in their month.
     pub(super) fn same_day(&self) -> Vec<usize> {
         let mut month = month_of(self.day).1;

@@ -13,8 +13,10 @@ use cloudops_models::specification::Architecture;
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
+use cloudops_operators::budget::Budget;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
+use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::rollup::By;
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -143,6 +145,11 @@ pub struct StreamConfig {
     pub bill: Option<BillConfig>,
     /// Cost: how days are judged against those before; none are without this table.
     pub anomaly: Option<AnomalyConfig>,
+    /// Cost: what accounts will be charged; nothing is forecast without this table.
+    pub forecast: Option<ForecastConfig>,
+    /// Cost: what accounts may spend in a month, held against forecasts.
+    #[serde(default, rename = "budget")]
+    pub budgets: Vec<Budget>,
     /// The model that scores. Without one, a stream is read and windowed but not scored.
     pub model: Option<ModelConfig>,
     /// Scores to verdicts.

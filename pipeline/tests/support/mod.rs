@@ -248,6 +248,13 @@ lateness = "7d"
 history_days = 14
 min_history_days = 7
 sensitivity = 2.0
+[stream.forecast]
+min_history_days = 7
+horizon_days = 31
+[[stream.budget]]
+name = "small"
+currency = "USD"
+amount = 100.0
 [stream.model]
 architecture = "max-abs-z"
 [stream.output]

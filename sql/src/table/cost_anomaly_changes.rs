@@ -25,6 +25,11 @@ pub(super) const TABLE: Table = Table {
         DAY,
         CURRENCY,
         ID,
+        optional(
+            cost::SERVICE,
+            Type::Text,
+            "the one service that was strange on a day that was not, as a whole; amounts are its own",
+        ),
         required(
             anomaly::EVENT_ID,
             Type::Text,

@@ -1,38 +1,43 @@
-//! Changes of totals, as this operator takes them.
+//! Changes of totals, as operators over them take them.
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, UInt32Type, UInt64Type};
 
-use super::unit::Origin;
+use super::days::Origin;
 use crate::bill::key::{COLUMNS, PLACES, Symbol, Symbols};
 use crate::bill::{EFFECTIVE_AFTER, EFFECTIVE_BEFORE, IS_LATE, REASON, Reason, change_schema};
-use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON};
+use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, SERVICE};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::schema::{ENTITY_ID, column, texts};
 use crate::{Error, Result};
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 /// What a total of an account's day is of: symbols by place, as in the bill's keys.
-pub(super) type Cell = [Symbol; PLACES];
+pub(crate) type Cell = [Symbol; PLACES];
 
 /// A change of a total.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
-    pub(super) entity: Symbol,
-    pub(super) currency: Symbol,
-    pub(super) cell: Cell,
-    pub(super) day: i32,
+pub(crate) struct Change {
+    pub(crate) entity: Symbol,
+    pub(crate) currency: Symbol,
+    pub(crate) cell: Cell,
+    pub(crate) service: Symbol,
+    pub(crate) day: i32,
     /// The day on which it became known, where the day it is of had closed.
-    pub(super) late_on: Option<i32>,
-    pub(super) reason: Reason,
-    pub(super) amount: i128,
-    pub(super) origin: Origin,
+    pub(crate) late_on: Option<i32>,
+    pub(crate) reason: Reason,
+    pub(crate) amount: i128,
+    pub(crate) origin: Origin,
 }
 
 /// A batch's columns.
-pub(super) struct Input<'a> {
+pub(crate) struct Changes<'a> {
     entities: Vec<Symbol>,
     places: Vec<Vec<Symbol>>,
     currency: usize,
+    service: usize,
     late: &'a arrow::array::BooleanArray,
     days: &'a [i32],
     known_on: &'a [i32],
@@ -42,6 +47,11 @@ pub(super) struct Input<'a> {
     partitions: &'a [u32],
     from: &'a [u64],
     to: &'a [u64],
+}
+
+/// The place of one of the bill's columns.
+pub(crate) fn place_of(column: &str) -> usize {
+    COLUMNS.iter().position(|name| *name == column).unwrap_or_default()
 }
 
 /// A column of names as symbols; rows that repeat the one before are not looked up.
@@ -65,8 +75,8 @@ fn coded(names: &StringArray, symbols: &mut Symbols) -> Vec<Symbol> {
         .collect()
 }
 
-impl<'a> Input<'a> {
-    pub(super) fn of(changes: &'a RecordBatch, symbols: &mut Symbols) -> Result<Self> {
+impl<'a> Changes<'a> {
+    pub(crate) fn of(changes: &'a RecordBatch, symbols: &mut Symbols) -> Result<Self> {
         if changes.schema().fields() != change_schema().fields() {
             return Err(Error::Column {
                 column: DAY.to_owned(),
@@ -84,7 +94,8 @@ impl<'a> Input<'a> {
         Ok(Self {
             entities: coded(texts(changes, ENTITY_ID)?, symbols),
             places,
-            currency: COLUMNS.iter().position(|name| *name == CURRENCY).unwrap_or_default(),
+            currency: place_of(CURRENCY),
+            service: place_of(SERVICE),
             late: column(changes, IS_LATE)?.as_boolean(),
             days: days(DAY)?.values(),
             known_on: days(KNOWN_ON)?.values(),
@@ -97,7 +108,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    pub(super) fn change(&self, row: usize) -> Change {
+    pub(crate) fn change(&self, row: usize) -> Change {
         let mut cell = [0; PLACES];
         for (place, column) in cell.iter_mut().zip(&self.places) {
             *place = column[row];
@@ -106,6 +117,7 @@ impl<'a> Input<'a> {
             entity: self.entities[row],
             currency: cell[self.currency],
             cell,
+            service: cell[self.service],
             day: self.days[row],
             late_on: self.late.value(row).then(|| self.known_on[row]),
             reason: Reason::named(self.reasons.value(row)),

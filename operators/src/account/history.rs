@@ -1,6 +1,7 @@
 //! What days came to, and when that became known.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Amounts by day, in units of 10⁻¹² of the currency.
 ///
@@ -39,6 +40,15 @@ impl History {
         Some(())
     }
 
+    /// Adds another's amounts; those beyond 128 bits stay at the greatest.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (day, amount) in &other.on_time {
+            let known = self.on_time.entry(*day).or_default();
+            *known = known.saturating_add(*amount);
+        }
+        self.late.extend_from_slice(&other.late);
+    }
+
     /// What was known of a day when it closed; `None` where nothing was.
     pub(crate) fn at_close(&self, day: i32) -> Option<i128> {
         self.on_time.get(&day).copied()
@@ -60,6 +70,15 @@ impl History {
     /// Days of which anything was known when they closed, from one on and before another.
     pub(crate) fn days(&self, from: i32, before: i32) -> impl Iterator<Item = i32> {
         self.on_time.range(from..before.max(from)).map(|(day, _)| *day)
+    }
+
+    /// Whether anything was known by a day of the days in a range, or is now of one day more.
+    pub(crate) fn is_known_within(&self, days: Range<i32>, known_by: i32, and: i32) -> bool {
+        self.on_time.range(days.clone()).next().is_some()
+            || self.on_time.contains_key(&and)
+            || self.late.iter().any(|late| {
+                late.day == and || (days.contains(&late.day) && late.known_on <= known_by)
+            })
     }
 
     /// Forgets what is older.
