@@ -16,6 +16,7 @@ use cloudops_operators::schema::{self, cost, result};
 mod alerts;
 mod attributions;
 mod cost_changes;
+mod cost_lines;
 mod cost_rollup_changes;
 mod drift;
 pub(crate) mod files;
@@ -202,6 +203,7 @@ const ALL: &[&Table] = &[
     &scores::AUDIT,
     &scores::COST,
     &cost_changes::TABLE,
+    &cost_lines::TABLE,
     &cost_rollup_changes::TABLE,
     &alerts::TABLE,
     &attributions::TABLE,
