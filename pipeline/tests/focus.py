@@ -134,7 +134,7 @@ def compare(connection, cloudops, catalog, name, theirs, ours):
     kinds = [str(kind) for kind in relation.types]
     columns = relation.columns
     rows = [scaled([plain(value) for value in row]) for row in relation.fetchall()]
-    command = [cloudops, "sql", "--catalog", catalog, "--format", "json", ours]
+    command = [cloudops, "sql", "--catalog", catalog, "--format", "json", "--", ours]
     output = subprocess.run(command, capture_output=True, text=True)
     if output.returncode:
         return f"{name}: {output.stderr.strip()}", 0
@@ -162,7 +162,7 @@ def answers(cloudops, catalog, queries, *files):
         path.stem: (text := path.read_text(), text)
         for path in sorted(pathlib.Path(queries).glob("*.sql"))
     }
-    questions |= {name: (theirs, f"SELECT * FROM {name}") for name, theirs in VIEWS.items()}
+    questions |= {f"view {name}": (theirs, f"SELECT * FROM {name}") for name, theirs in VIEWS.items()}
     wrong, answered = [], 0
     for name, (theirs, ours) in questions.items():
         difference, rows = compare(connection, cloudops, catalog, name, theirs, ours)

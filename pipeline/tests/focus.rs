@@ -174,7 +174,7 @@ fn charge(chance: &mut Chance) -> Row {
     if chance.below(3) == 0 {
         contracted = list * 9 / 10;
     }
-    let mut money = |row: &mut Row, billed: i64, effective: i64| {
+    let money = |row: &mut Row, billed: i64, effective: i64| {
         row.set("BilledCost", decimal(billed));
         row.set("EffectiveCost", decimal(effective));
         row.set("ListCost", decimal(list));
@@ -248,6 +248,11 @@ fn charge(chance: &mut Chance) -> Row {
             money(&mut row, -contracted / 3, -contracted / 3);
         }
         24 => money(&mut row, -contracted, -contracted),
+        // Priced otherwise than the contract says.
+        25 => {
+            row.set("ContractedUnitPrice", decimal(price * 110));
+            money(&mut row, contracted, contracted);
+        }
         _ => money(&mut row, contracted, contracted),
     }
     row

@@ -68,3 +68,17 @@ pub(in crate::read) fn plan(identity: &Identity, known: Option<&str>, lines: boo
         wants: wants.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_columns_are_asked_for_only_where_rows_are_kept() {
+        let asked = |lines| {
+            let plan = plan(&Identity::default(), None, lines);
+            plan.wants.iter().any(|want| want.name == "ListCost")
+        };
+        assert!(asked(true) && !asked(false));
+    }
+}
