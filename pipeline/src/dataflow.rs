@@ -44,6 +44,9 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
             (Some(windows), refused)
         }
         StreamKind::Cost => {
+            if let Some(lines) = path.lines(&rows) {
+                ends.push(path.write(lines, "cost_lines"));
+            }
             let changes = path.bill(rows);
             ends.push(path.write(changes.clone(), "cost_changes"));
             if let Some(rollups) = path.rollup(changes.clone()) {

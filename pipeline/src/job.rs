@@ -298,7 +298,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         name: name.clone(),
         kind,
         paths: stream.source.path.clone(),
-        format: stream.source.format.clone(),
+        format: match stream.bill.as_ref().is_some_and(|bill| bill.lines) {
+            true => stream.source.format.clone().with_lines(),
+            false => stream.source.format.clone(),
+        },
         columns: stream.source.columns.clone(),
         fluvio: stream.source.fluvio.clone(),
         lateness_us: i64::try_from(stream.source.lateness.as_micros()).unwrap_or(i64::MAX),

@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
-use cloudops_operators::bill::Bill;
+use cloudops_operators::bill::{Bill, Statements};
 use cloudops_operators::budget::Budgets;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
@@ -71,6 +71,7 @@ pub struct Path {
 struct Kernels {
     window: Option<Shared<EitherWindow>>,
     bill: Option<Shared<Bill>>,
+    statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
     anomalies: Option<Shared<Anomalies>>,
     forecasts: Option<Shared<Forecasts>>,
@@ -86,7 +87,9 @@ impl Kernels {
         let window = kernel::window(stream)?;
         let days = window.is_none() && stream.wants_days();
         let rollups = window.is_none() && !stream.bill.rollups().is_empty();
+        let statements = window.is_none() && stream.bill.lines;
         Ok(Self {
+            statements: statements.then(|| Statements::new(&stream.bill.by)).transpose()?,
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
             anomalies: kernel::anomalies(stream)?.map(shared),
@@ -246,6 +249,21 @@ impl Path {
             anyhow::Ok(kernel.take_changes()?.into_iter().collect())
         };
         flow::whole(rows, "bill", &self.supervisor, logic)
+    }
+
+    /// Rows of a bill as they were stated, where they are kept.
+    pub fn lines<'s>(&self, rows: &Batches<'s>) -> Option<Batches<'s>> {
+        let statements = self.kernels.statements.clone()?;
+        let logic = move |_: Epoch, batches: Vec<Batch>| {
+            let mut stated = Vec::with_capacity(batches.len());
+            for batch in &batches {
+                if let Some(rows) = batch.materialize()? {
+                    stated.push(statements.of(batch.partition, &rows)?);
+                }
+            }
+            anyhow::Ok(stated)
+        };
+        Some(flow::whole(rows.clone(), "lines", &self.supervisor, logic))
     }
 
     /// Changes of totals to changes of roll-ups, where there are any.

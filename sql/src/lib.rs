@@ -6,11 +6,13 @@
 //! - [`catalog`]: the log of create-only records, its fold, and who may write it
 //! - [`table`]: every table, declared once: names, columns, meaning
 //! - [`view`]: the questions people ask first, answered
+//! - [`function`]: the functions that queries have besides DataFusion's
 //! - [`statement`], [`session`]: from SQL text to rows of the catalog
 //! - [`output`], [`shell`]: rows to text and files, and the interactive shell
 
 pub mod catalog;
 mod error;
+pub mod function;
 pub mod output;
 pub mod session;
 pub mod shell;

@@ -20,7 +20,7 @@ use crate::table::files::Files;
 use crate::table::log::{self, Log, Rows};
 use crate::table::{self, Kind};
 use crate::view::{self, View};
-use crate::{Error, Result, statement};
+use crate::{Error, Result, function, statement};
 
 /// Where the catalog's store is registered with the query engine.
 const STORE_URL: &str = "cloudops://catalog";
@@ -155,6 +155,7 @@ impl Session {
 
 /// Registers the tables and views of the catalog's state in an empty context.
 async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
+    context.register_udf(function::tag());
     let state = catalog.state();
     let store = catalog.store();
     let url = ObjectStoreUrl::parse(STORE_URL)?;

@@ -3,6 +3,8 @@
 //! Each is a query over the tables, declared as text with what its columns
 //! mean; a view may use those before it.
 
+mod focus;
+
 /// A named query.
 #[derive(Debug)]
 pub struct View {
@@ -476,4 +478,7 @@ const ALL: &[View] = &[
             LEFT JOIN kept_rejects ON kept_rejects.source = told.source
             ORDER BY told.source",
     },
+    focus::FOCUS,
+    focus::COMMITMENT_UTILISATION,
+    focus::COMMITMENT_COVERAGE,
 ];

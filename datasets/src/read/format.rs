@@ -116,6 +116,9 @@ pub enum Format {
         /// Column of a line's version; see [`Identity`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<String>,
+        /// Whether rows come with FOCUS's other columns; see [`Format::with_lines`].
+        #[serde(skip)]
+        lines: bool,
     },
     /// Any table of charges.
     Charges {
@@ -345,7 +348,30 @@ impl Format {
     /// FOCUS laid out as the file's name says, whose rows add up.
     #[must_use]
     pub fn focus() -> Self {
-        Self::Focus { encoding: None, known: None, line: Vec::new(), version: None }
+        Self::Focus { encoding: None, known: None, line: Vec::new(), version: None, lines: false }
+    }
+
+    /// A bill's format whose rows come with FOCUS's other columns
+    /// ([`cloudops_operators::schema::focus::DETAILS`]), so that the rows themselves can be kept;
+    /// another format as it is.
+    #[must_use]
+    pub fn with_lines(mut self) -> Self {
+        match &mut self {
+            Self::Focus { lines, .. } => *lines = true,
+            Self::Charges { mapping } => mapping.lines = true,
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether its rows come so.
+    #[must_use]
+    pub fn lines(&self) -> bool {
+        match self {
+            Self::Focus { lines, .. } => *lines,
+            Self::Charges { mapping } => mapping.lines,
+            _ => false,
+        }
     }
 
     /// Which stream the format feeds.
@@ -387,6 +413,7 @@ impl Format {
         use cloudops_operators::schema;
         match (self.kind(), self.channels()) {
             (StreamKind::Audit, _) => schema::audit::schema(),
+            (StreamKind::Cost, _) if self.lines() => schema::focus::schema(),
             (StreamKind::Cost, _) => schema::cost::schema(),
             (StreamKind::Sensor, channels) => schema::sensor::schema(channels.unwrap_or_default()),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, RecordBatch};
 
-use crate::schema::cost::{day_of, judged_schema};
+use crate::schema::cost::{day_of, judged};
 use crate::schema::{TS, times};
 use crate::watermark::Watermark;
 use crate::{Error, Result};
@@ -44,7 +44,7 @@ impl Clock {
         Watermark(self.now_us.saturating_sub(self.lateness_us))
     }
 
-    /// Appends to the next rows ([`crate::schema::cost::schema`]) what the clock says of them.
+    /// Appends to the next rows ([`crate::schema::cost::schema`], or more) what the clock says of them.
     ///
     /// # Errors
     /// [`Error::Column`] when they are not of that schema.
@@ -68,6 +68,6 @@ impl Clock {
         let mut columns = rows.columns().to_vec();
         columns.push(Arc::new(Date32Array::from(known_on)) as ArrayRef);
         columns.push(Arc::new(Date32Array::from(closed_before)));
-        RecordBatch::try_new(judged_schema(), columns).map_err(Error::from)
+        RecordBatch::try_new(judged(&rows.schema()), columns).map_err(Error::from)
     }
 }

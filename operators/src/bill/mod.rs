@@ -36,6 +36,7 @@ mod lines;
 mod month;
 mod rows;
 mod snapshot;
+mod statement;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,7 @@ use key::{Grain, Key, Symbol, Symbols};
 use lines::{Digest, Stated};
 use month::{Month, NONE, Sums};
 pub use rows::*;
+pub use statement::{RANK, Statements};
 
 /// What brought a change about, the gravest of several last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,7 +173,7 @@ impl Bill {
     }
 
     /// Takes up the selected rows (all when `None`) of a partition's judged batch
-    /// ([`crate::schema::cost::judged_schema`]).
+    /// ([`crate::schema::cost::judged`]).
     ///
     /// # Errors
     /// [`Error::Column`] when a column is missing, or a total exceeds `Decimal128(38, 12)`.

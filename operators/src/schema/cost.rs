@@ -85,12 +85,13 @@ pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(input_fields()))
 }
 
-/// The input schema with what only the order of a partition tells: [`KNOWN_ON`], [`CLOSED_BEFORE`].
+/// A schema of input rows with what only the order of a partition tells behind its columns:
+/// [`KNOWN_ON`], [`CLOSED_BEFORE`].
 #[must_use]
-pub fn judged_schema() -> SchemaRef {
-    let mut fields = input_fields();
-    fields.push(Field::new(KNOWN_ON, DataType::Date32, false));
-    fields.push(Field::new(CLOSED_BEFORE, DataType::Date32, false));
+pub fn judged(rows: &Schema) -> SchemaRef {
+    let mut fields: Vec<_> = rows.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(KNOWN_ON, DataType::Date32, false)));
+    fields.push(Arc::new(Field::new(CLOSED_BEFORE, DataType::Date32, false)));
     Arc::new(Schema::new(fields))
 }
 

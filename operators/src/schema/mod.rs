@@ -17,6 +17,7 @@ use crate::{Error, Result};
 
 pub mod audit;
 pub mod cost;
+pub mod focus;
 pub mod result;
 pub mod sensor;
 

@@ -188,6 +188,9 @@ pub struct BillConfig {
     /// `billing_account`, `service`, and whatever `by` names. Default:
     /// `["account", "provider", "service", "region"]`, or what of it there is.
     pub rollups: Option<Vec<By>>,
+    /// Write every row of the bill to the table `cost_lines`, with FOCUS's other columns; the views
+    /// `focus`, `commitment_utilisation` and `commitment_coverage` ask it. Default: false.
+    pub lines: bool,
 }
 
 impl BillConfig {
@@ -207,7 +210,8 @@ impl BillConfig {
 
 impl Default for BillConfig {
     fn default() -> Self {
-        Self { by: vec![Dimension::Region, Dimension::ChargeCategory], rollups: None }
+        let by = vec![Dimension::Region, Dimension::ChargeCategory];
+        Self { by, rollups: None, lines: false }
     }
 }
 

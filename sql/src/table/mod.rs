@@ -19,6 +19,7 @@ mod cost_anomaly_changes;
 mod cost_budgets;
 mod cost_changes;
 mod cost_forecasts;
+mod cost_lines;
 mod cost_rollup_changes;
 mod drift;
 pub(crate) mod files;
@@ -205,6 +206,7 @@ const ALL: &[&Table] = &[
     &scores::AUDIT,
     &scores::COST,
     &cost_changes::TABLE,
+    &cost_lines::TABLE,
     &cost_rollup_changes::TABLE,
     &cost_anomaly_changes::TABLE,
     &cost_anomaly_changes::CAUSES,

@@ -12,6 +12,7 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 use cloudops_operators::key::digest;
+use cloudops_operators::schema::focus::{self, DETAILS, Detail, Holds};
 use cloudops_operators::schema::{cost, label};
 use parquet::file::reader::ChunkReader;
 
@@ -20,7 +21,9 @@ use super::super::decode::{Decode, reject};
 use super::super::record::select;
 use super::super::wide_parquet::column_times;
 use super::super::{BATCH_ROWS, ReadBatch, Reader};
-use super::decode::{Charges, Rows, check, is_nothing, line_array, money_array};
+use super::collect::{Rows, line_array, money_array};
+use super::decode::{Charges, check, is_nothing};
+use super::detail::detail;
 use super::{Label, Plan};
 use crate::Result;
 
@@ -43,7 +46,10 @@ pub(in crate::read) fn open<B: ChunkReader + 'static>(
             let columns = places.iter().map(|at| at.and_then(|at| chosen.binary_search(&at).ok()));
             let columns: Vec<Option<usize>> = columns.collect();
             // What identifies a line does not repeat: a dictionary of it would only cost.
-            let labels = plan.labels.iter().flat_map(|label| &label.columns);
+            let details = plan.details.iter().zip(&DETAILS);
+            let details = details.filter(|(_, detail)| detail.holds == Holds::Text);
+            let details = details.filter_map(|(column, _)| column.as_ref());
+            let labels = plan.labels.iter().flat_map(|label| &label.columns).chain(details);
             let labels: Vec<usize> = labels.filter_map(|column| places[*column]).collect();
             (opened.with_labels(&labels)?.read(chosen, BATCH_ROWS, whole)?, columns)
         }
@@ -80,7 +86,10 @@ impl Reader for ChargeParquet {
             Some((first_offset, Err(reject))) => Ok(Some(ReadBatch {
                 first_offset,
                 records: 1,
-                rows: RecordBatch::new_empty(cost::schema()),
+                rows: RecordBatch::new_empty(match self.plan.details.is_empty() {
+                    true => cost::schema(),
+                    false => focus::schema(),
+                }),
                 rejects: vec![reject],
             })),
         }
@@ -150,6 +159,13 @@ impl ChargeParquet {
             }
         }
         let Ok(labels) = labels.try_into() else { return Ok(None) };
+        let mut details = Vec::with_capacity(plan.details.len());
+        for (asked, Detail { holds, .. }) in plan.details.iter().zip(&DETAILS) {
+            match detail(asked.and_then(column), *holds, rows, &plan.time_format)? {
+                Some(array) => details.push(array),
+                None => return Ok(None),
+            }
+        }
         let day = start.values().iter().map(|us| cost::day_of(*us)).collect();
         let rows = Rows {
             labels,
@@ -160,6 +176,7 @@ impl ChargeParquet {
             effective,
             line,
             version: version.slice(0, rows),
+            details,
         };
         rows.batch().map(Some)
     }
@@ -296,7 +313,7 @@ fn whole(column: &ArrayRef) -> Result<Option<ArrayRef>> {
 }
 
 /// Money in units of 10⁻¹²; none where an amount is missing, or takes a closer look.
-fn amounts(column: &ArrayRef) -> Result<Option<ArrayRef>> {
+pub(super) fn amounts(column: &ArrayRef) -> Result<Option<ArrayRef>> {
     if column.null_count() > 0 {
         return Ok(None);
     }

@@ -2,34 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int64Array, RecordBatch,
-    StringDictionaryBuilder, UInt64Array,
-};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::Int32Type;
+use arrow::array::RecordBatch;
 use cloudops_operators::key::digest;
 use cloudops_operators::schema::cost;
+use cloudops_operators::schema::focus::{DETAILS, Holds};
 
 use super::super::decimal;
 use super::super::decode::Decode;
 use super::super::record::{Cells, Fault};
 use super::super::time::shown;
-use super::super::wide::times;
+use super::collect::{Charge, Collected, Value};
 use super::{CATEGORIES, CHARGE_CATEGORY, CHARGE_CLASS, LABELS, Plan};
 use crate::Result;
 
 /// Decodes charges.
 pub(in crate::read) struct Charges {
     plan: Arc<Plan>,
-    labels: [StringDictionaryBuilder<Int32Type>; 12],
-    time: Vec<i64>,
-    offset: Vec<u64>,
-    day: Vec<i32>,
-    billed: Vec<i128>,
-    effective: Vec<i128>,
-    line: Vec<Option<[u8; 16]>>,
-    version: Vec<i64>,
+    collected: Collected,
 }
 
 /// A cell's text; the word that databases export for nothing is nothing.
@@ -66,17 +55,8 @@ pub(super) fn check(place: usize, value: &str) -> Result<(), String> {
 
 impl Charges {
     pub(in crate::read) fn new(plan: Arc<Plan>) -> Self {
-        Self {
-            plan,
-            labels: std::array::from_fn(|_| StringDictionaryBuilder::new()),
-            time: Vec::new(),
-            offset: Vec::new(),
-            day: Vec::new(),
-            billed: Vec::new(),
-            effective: Vec::new(),
-            line: Vec::new(),
-            version: Vec::new(),
-        }
+        let collected = Collected::new(!plan.details.is_empty());
+        Self { plan, collected }
     }
 }
 
@@ -130,90 +110,25 @@ impl Decode for Charges {
                 Some(digest(parts.collect::<Result<Vec<_>, _>>()?))
             }
         };
-        for (builder, value) in self.labels.iter_mut().zip(labels) {
-            builder.append_option(value);
-        }
-        self.time.push(known);
-        self.offset.push(offset);
-        self.day.push(cost::day_of(start));
-        self.billed.push(billed);
-        self.effective.push(effective);
-        self.line.push(line);
-        self.version.push(version);
+        let detail = |(column, holds): (&Option<usize>, Holds)| {
+            let found = column.and_then(|column| Some((column, text(cells, column)?)));
+            let Some((column, text)) = found else { return Ok(Value::None) };
+            Ok(match holds {
+                Holds::Text => Value::Text(text),
+                Holds::Amount => Value::Amount(money(text).map_err(fault(column))?),
+                Holds::Instant => {
+                    Value::Instant(plan.time_format.parse(text).map_err(fault(column))?)
+                }
+            })
+        };
+        let details = plan.details.iter().zip(DETAILS.iter().map(|detail| detail.holds));
+        let details = details.map(detail).collect::<Result<Vec<_>, Fault>>()?;
+        let charge = Charge { labels, start, known, billed, effective, line, version, details };
+        self.collected.push(offset, &charge);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {
-        let line = std::mem::take(&mut self.line);
-        let known = line.iter().map(Option::is_some).collect::<NullBuffer>();
-        let digests = line.iter().flat_map(|line| line.unwrap_or_default()).collect();
-        let rows = Rows {
-            labels: self.labels.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef),
-            time: Arc::new(times(std::mem::take(&mut self.time))),
-            offset: std::mem::take(&mut self.offset),
-            day: std::mem::take(&mut self.day),
-            billed: money_array(std::mem::take(&mut self.billed))?,
-            effective: money_array(std::mem::take(&mut self.effective))?,
-            line: line_array(digests, Some(known))?,
-            version: Arc::new(Int64Array::from(std::mem::take(&mut self.version))),
-        };
-        rows.batch()
-    }
-}
-
-/// Rows, column by column.
-pub(super) struct Rows {
-    /// By place in [`LABELS`].
-    pub(super) labels: [ArrayRef; 12],
-    pub(super) time: ArrayRef,
-    pub(super) offset: Vec<u64>,
-    pub(super) day: Vec<i32>,
-    pub(super) billed: ArrayRef,
-    pub(super) effective: ArrayRef,
-    pub(super) line: ArrayRef,
-    pub(super) version: ArrayRef,
-}
-
-/// Amounts in units of 10⁻¹².
-pub(super) fn money_array(amounts: Vec<i128>) -> Result<ArrayRef> {
-    let amounts = Decimal128Array::from(amounts)
-        .with_precision_and_scale(cost::MONEY_PRECISION, cost::MONEY_SCALE)?;
-    Ok(Arc::new(amounts))
-}
-
-/// Digests, row after row; null where `known` says so.
-pub(super) fn line_array(digests: Vec<u8>, known: Option<NullBuffer>) -> Result<ArrayRef> {
-    let nulls = known.filter(|known| known.null_count() > 0);
-    Ok(Arc::new(FixedSizeBinaryArray::try_new(cost::LINE_BYTES, digests.into(), nulls)?))
-}
-
-impl Rows {
-    /// The rows in [`cost::schema`].
-    pub(super) fn batch(self) -> Result<RecordBatch> {
-        let [account, provider, billing, service, category, region, resource, rest @ ..] =
-            self.labels;
-        let [charge_category, charge_class, invoice, currency, tags] = rest;
-        let columns: Vec<ArrayRef> = vec![
-            account,
-            self.time,
-            Arc::new(UInt64Array::from(self.offset)),
-            provider,
-            billing,
-            service,
-            category,
-            region,
-            resource,
-            charge_category,
-            charge_class,
-            Arc::new(Date32Array::from(self.day)),
-            invoice,
-            self.billed,
-            self.effective,
-            currency,
-            tags,
-            self.line,
-            self.version,
-        ];
-        Ok(RecordBatch::try_new(cost::schema(), columns)?)
+        self.collected.finish()
     }
 }

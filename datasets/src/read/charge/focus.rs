@@ -4,12 +4,14 @@
 //! 1.3 replaces them by `ServiceProviderName` and `HostProviderName`. Column names are compared
 //! without case, spaces and underscores, as warehouses rewrite them.
 
+use cloudops_operators::schema::focus::DETAILS;
+
 use super::super::record::Naming;
 use super::super::time::TimeFormat;
 use super::{Identity, Label, Plan, Wants};
 
-/// The plan of a FOCUS file.
-pub(in crate::read) fn plan(identity: &Identity, known: Option<&str>) -> Plan {
+/// The plan of a FOCUS file; what its version lacks of the other columns is null.
+pub(in crate::read) fn plan(identity: &Identity, known: Option<&str>, lines: bool) -> Plan {
     let mut wants = Wants::default();
     let mut label = |columns: &[&str], required: Option<&str>| Label {
         columns: columns
@@ -47,6 +49,7 @@ pub(in crate::read) fn plan(identity: &Identity, known: Option<&str>) -> Plan {
         currency,
         label(&["Tags"], None),
     ];
+    let details = DETAILS.iter();
     Plan {
         naming: Naming::Loose,
         labels,
@@ -58,6 +61,24 @@ pub(in crate::read) fn plan(identity: &Identity, known: Option<&str>) -> Plan {
         effective: wants.required("EffectiveCost"),
         line: identity.line.iter().map(|name| wants.required(name)).collect(),
         version: identity.version.as_ref().map(|name| wants.required(name)),
+        details: details
+            .filter(|_| lines)
+            .map(|detail| Some(wants.optional(detail.focus)))
+            .collect(),
         wants: wants.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_columns_are_asked_for_only_where_rows_are_kept() {
+        let asked = |lines| {
+            let plan = plan(&Identity::default(), None, lines);
+            plan.wants.iter().any(|want| want.name == "ListCost")
+        };
+        assert!(asked(true) && !asked(false));
     }
 }

@@ -6,14 +6,17 @@
 //! rejects.
 
 use cloudops_operators::schema::cost;
+use cloudops_operators::schema::focus::{CHARGE_PERIOD_END, CHARGE_PERIOD_START, DETAILS};
 use serde::{Deserialize, Serialize};
 
 use super::format::{Encoding, Format};
 use super::record::{Naming, Want};
 use super::time::TimeFormat;
 
+mod collect;
 mod columnar;
 mod decode;
+mod detail;
 pub(super) mod focus;
 
 pub(super) use columnar::open as open_parquet;
@@ -80,6 +83,9 @@ pub struct ChargeMapping {
     /// Between fields of delimited text; default `,`.
     #[serde(default = "super::format::comma")]
     pub delimiter: char,
+    /// Whether rows come with FOCUS's other columns; see [`Format::with_lines`].
+    #[serde(skip)]
+    pub lines: bool,
 }
 
 /// Where a value comes from.
@@ -115,9 +121,9 @@ pub struct Identity {
 pub(super) fn plan(format: &Format) -> crate::Result<Plan> {
     match format {
         Format::Charges { mapping } => Ok(Plan::mapped(mapping)),
-        Format::Focus { known, line, version, .. } => {
+        Format::Focus { known, line, version, lines, .. } => {
             let identity = Identity { line: line.clone(), version: version.clone() };
-            Ok(focus::plan(&identity, known.as_deref()))
+            Ok(focus::plan(&identity, known.as_deref(), *lines))
         }
         _ => Err(crate::Error::Configuration("not a format of charges".to_owned())),
     }
@@ -169,6 +175,8 @@ pub(super) struct Plan {
     effective: usize,
     line: Vec<usize>,
     version: Option<usize>,
+    /// By place in [`DETAILS`], which column gives it; empty where rows are not kept.
+    details: Vec<Option<usize>>,
 }
 
 impl Plan {
@@ -210,11 +218,21 @@ impl Plan {
             label(Some(&mapping.currency), true),
             label(mapping.tags.as_ref(), false),
         ];
+        let start = wants.required(&mapping.start);
+        let end = mapping.end.as_ref().map(|name| wants.required(name));
+        let detail = |name| match name {
+            CHARGE_PERIOD_START => Some(start),
+            CHARGE_PERIOD_END => end,
+            _ => None,
+        };
+        let details =
+            DETAILS.iter().filter(|_| mapping.lines).map(|detail_of| detail(detail_of.name));
         Self {
             naming: Naming::Exact,
             labels,
-            start: wants.required(&mapping.start),
-            end: mapping.end.as_ref().map(|name| wants.required(name)),
+            start,
+            end,
+            details: details.collect(),
             known: mapping.known.as_ref().map(|name| wants.required(name)),
             time_format: mapping.time_format.clone(),
             billed,
