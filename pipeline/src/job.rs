@@ -258,6 +258,14 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     ensure!(kind == StreamKind::Cost || stream.bill.is_none(), "bill is for cost streams");
     if let Some(bill) = &stream.bill {
         validate_bill(bill).context("bill")?;
+        if bill.deliveries.is_some() {
+            ensure!(
+                !stream.source.format.states_lines(),
+                "bill.deliveries: rows that state a line replace each other without it; remove one"
+            );
+            let topics = stream.source.path.iter().any(|path| path.starts_with("fluvio://"));
+            ensure!(!topics, "bill.deliveries is for files, and source.path names a topic");
+        }
     }
     if let Some(anomaly) = &stream.anomaly {
         ensure!(kind == StreamKind::Cost, "anomaly is for cost streams; others have threshold");
@@ -298,7 +306,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         name: name.clone(),
         kind,
         paths: stream.source.path.clone(),
-        format: match stream.bill.as_ref().is_some_and(|bill| bill.lines) {
+        format: match stream.bill.as_ref().is_some_and(BillConfig::wants_details) {
             true => stream.source.format.clone().with_lines(),
             false => stream.source.format.clone(),
         },
@@ -323,6 +331,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
 }
 
 fn validate_bill(bill: &BillConfig) -> Result<()> {
+    ensure!(
+        !bill.lines || bill.deliveries.is_none(),
+        "lines keeps rows as they were stated, and deliveries replaces them: choose one"
+    );
     Bill::new(&bill.by)?;
     Rollups::new(bill.rollups())?;
     for rollup in bill.rollups() {

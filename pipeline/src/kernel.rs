@@ -127,7 +127,8 @@ pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
 /// # Errors
 /// When the settings do not fit.
 pub fn bill(stream: &StreamJob) -> Result<Bill> {
-    Bill::new(&stream.bill.by).context("bill")
+    let bill = Bill::new(&stream.bill.by).context("bill")?;
+    Ok(if stream.bill.deliveries.is_some() { bill.delivered() } else { bill })
 }
 
 /// The roll-ups of a cost stream.

@@ -21,10 +21,11 @@ use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::rollup::Rollups;
+use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
 };
-use cloudops_operators::schema::{column, mismatch, texts};
+use cloudops_operators::schema::{ENTITY_ID, column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
 use cloudops_operators::snapshot::{Extent, Snapshot};
 use cloudops_operators::supervise::Supervisor;
@@ -197,9 +198,13 @@ impl Path {
         })
     }
 
-    /// Each row to the worker that owns its entity.
+    /// Each row to the worker that owns its entity; of bills delivered as a whole, its billing account.
     pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
-        flow::route(rows, &self.supervisor)
+        let by = match self.stream.bill.deliveries {
+            Some(_) => BILLING_ACCOUNT,
+            None => ENTITY_ID,
+        };
+        flow::route_by(rows, by, &self.supervisor)
     }
 
     /// Rows to windows; beside them, rows refused as duplicates.
@@ -248,7 +253,12 @@ impl Path {
             progress.duplicates = kernel.take_duplicates();
             anyhow::Ok(kernel.take_changes()?.into_iter().collect())
         };
-        flow::whole(rows, "bill", &self.supervisor, logic)
+        let changes = flow::whole(rows, "bill", &self.supervisor, logic);
+        match self.stream.bill.deliveries {
+            // What follows is by account.
+            Some(_) => flow::route(changes, &self.supervisor),
+            None => changes,
+        }
     }
 
     /// Rows of a bill as they were stated, where they are kept.

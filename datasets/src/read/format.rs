@@ -364,6 +364,16 @@ impl Format {
         self
     }
 
+    /// Whether its rows state lines of a bill, and replace what was said of them.
+    #[must_use]
+    pub fn states_lines(&self) -> bool {
+        match self {
+            Self::Focus { line, .. } => !line.is_empty(),
+            Self::Charges { mapping } => !mapping.identity.line.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Whether its rows come so.
     #[must_use]
     pub fn lines(&self) -> bool {

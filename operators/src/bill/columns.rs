@@ -1,7 +1,8 @@
 //! A batch of a bill, column by column.
 
 use arrow::array::{
-    Array, AsArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
+    Array, AsArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type};
 
@@ -12,9 +13,10 @@ use crate::Result;
 use crate::epoch::Partition;
 use crate::schema::cost::{
     BILLED_COST, BILLING_ACCOUNT, CHARGE_CLASS, CLOSED_BEFORE, DAY, DELIVERY, EFFECTIVE_COST,
-    KNOWN_ON, LINE, LINE_BYTES, PERIOD, VERSION, money,
+    KNOWN_ON, LINE, LINE_BYTES, VERSION, day_of, money,
 };
-use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets};
+use crate::schema::focus::BILLING_PERIOD_START;
+use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets, timestamp};
 
 /// A batch's columns.
 pub(super) struct Columns<'a> {
@@ -35,7 +37,7 @@ pub(super) struct Columns<'a> {
 
 struct Delivered<'a> {
     payers: Coded<'a>,
-    periods: &'a Date32Array,
+    periods: &'a TimestampMicrosecondArray,
     labels: Coded<'a>,
 }
 
@@ -67,7 +69,7 @@ impl<'a> Columns<'a> {
     ) -> Result<Self> {
         self.delivered = Some(Delivered {
             payers: Coded::of(labels(rows, BILLING_ACCOUNT)?, |name| symbols.of(name)),
-            periods: numbers::<Date32Type>(rows, PERIOD)?,
+            periods: instants(rows, BILLING_PERIOD_START)?,
             labels: Coded::of(labels(rows, DELIVERY)?, |name| symbols.of(name)),
         });
         Ok(self)
@@ -77,7 +79,7 @@ impl<'a> Columns<'a> {
     pub(super) fn delivery(&self, row: usize) -> Option<(Symbol, i32, Symbol)> {
         let delivered = self.delivered.as_ref()?;
         let period = match delivered.periods.is_valid(row) {
-            true => delivered.periods.value(row),
+            true => day_of(delivered.periods.value(row)),
             false => first_of_month(self.days[row]),
         };
         Some((delivered.payers.get(row), period, delivered.labels.get(row)))
@@ -106,6 +108,11 @@ impl<'a> Columns<'a> {
             delivery: (0, 0),
         }
     }
+}
+
+fn instants<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a TimestampMicrosecondArray> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt().ok_or_else(|| mismatch(name, &timestamp().to_string(), array))
 }
 
 pub(super) fn words(bytes: &[u8]) -> Digest {

@@ -4,7 +4,15 @@
 //! back all that earlier deliveries of the period have said, and its rows then say it anew; what comes
 //! to the same is no change. A delivery that comes again, or an older one, has no effect.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
 use hashbrown::HashMap;
+
+use crate::Result;
+use crate::schema::cost::DELIVERY;
+use crate::schema::label;
 
 use super::key::{Symbol, Symbols};
 
@@ -53,4 +61,18 @@ impl Deliveries {
     pub(super) fn label(&self, scope: Symbol) -> Symbol {
         self.known.get(&scope).map_or(0, |delivered| delivered.label)
     }
+}
+
+/// Appends to judged rows which delivery they are of ([`DELIVERY`]).
+///
+/// # Errors
+/// Only where Arrow refuses to build the batch, which is a bug.
+pub fn of_delivery(rows: &RecordBatch, delivery: &str) -> Result<RecordBatch> {
+    let keys = Int32Array::from_value(0, rows.num_rows());
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values([delivery]));
+    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(DELIVERY, label(), false)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(DictionaryArray::try_new(keys, names)?));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

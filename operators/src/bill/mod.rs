@@ -46,6 +46,7 @@ pub(crate) use calendar::month_of;
 pub use clock::Clock;
 use columns::Columns;
 use delivery::Deliveries;
+pub use delivery::of_delivery;
 pub use key::Dimension;
 use key::{Grain, Key, Symbol, Symbols};
 use lines::{Digest, Stated};
@@ -165,8 +166,9 @@ impl Bill {
     }
 
     /// The same for bills whose periods are delivered anew as a whole: rows have
-    /// [`PERIOD`](crate::schema::cost::PERIOD) and [`DELIVERY`](crate::schema::cost::DELIVERY), and
-    /// come to the worker that owns their billing account.
+    /// [`DELIVERY`](crate::schema::cost::DELIVERY) and
+    /// [`BILLING_PERIOD_START`](crate::schema::focus::BILLING_PERIOD_START), where null the month of
+    /// their day, and come to the worker that owns their billing account.
     #[must_use]
     pub fn delivered(self) -> Self {
         Self { deliveries: Some(Deliveries::default()), ..self }

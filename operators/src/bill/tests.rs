@@ -318,7 +318,11 @@ fn delivered((second, label, rows): &Delivery, clock: &mut Clock) -> RecordBatch
     let label = format!("2026-01-{label:02}");
     let labels: DictionaryArray<Int32Type> = rows.iter().map(|_| Some(label.as_str())).collect();
     for (name, column) in [
-        (cost::PERIOD, Arc::new(Date32Array::from_value(period, rows.len())) as ArrayRef),
+        (
+            crate::schema::focus::BILLING_PERIOD_START,
+            Arc::new(TimestampMicrosecondArray::from_value(i64::from(period) * DAY_US, rows.len()))
+                as ArrayRef,
+        ),
         (cost::DELIVERY, Arc::new(labels)),
     ] {
         fields.push(Arc::new(arrow::datatypes::Field::new(name, column.data_type().clone(), true)));

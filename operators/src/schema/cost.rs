@@ -43,9 +43,6 @@ pub const LINE: &str = "line";
 /// Of two rows that state one line, the one with the greater version holds; `Int64`.
 pub const VERSION: &str = "version";
 
-/// First day of the billing period that the row is charged in; `Date32`, nullable: the calendar month
-/// of its day. Where bills are delivered anew as a whole.
-pub const PERIOD: &str = "period";
 /// Which delivery of its billing account's period the row is of: the greatest by name holds; a label.
 /// Where bills are delivered anew as a whole; put in by whoever reads the partition's files.
 pub const DELIVERY: &str = "delivery";
