@@ -255,8 +255,11 @@ impl Path {
         };
         let changes = flow::whole(rows, "bill", &self.supervisor, logic);
         match self.stream.bill.deliveries {
-            // What follows is by account.
-            Some(_) => flow::route(changes, &self.supervisor),
+            // What follows is by account, and takes whole batches.
+            Some(_) => {
+                let routed = flow::route(changes, &self.supervisor);
+                flow::each(routed, "by account", &self.supervisor, |batch| anyhow::Ok(vec![batch]))
+            }
             None => changes,
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use cloudops_datasets::simulate::Truth;
+use cloudops_datasets::simulate::{SpikeTruth, Truth};
 use cloudops_sql::session::Session;
 use futures_util::TryStreamExt;
 
