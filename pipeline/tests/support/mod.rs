@@ -267,6 +267,7 @@ line = ["line"]
 version = "version"
 [stream.bill]
 by = []
+lines = true
 [stream.output]
 windows = true
 "#;
