@@ -47,25 +47,32 @@ pub type Clock<'scope> = Stream<'scope, u64, Vec<Watermark>>;
 /// Rows keep the order they had in their batch. The batch itself is shared; only row numbers
 /// are written.
 pub fn route<'scope>(rows: Batches<'scope>, supervisor: &Supervisor) -> Batches<'scope> {
-    let supervisor = supervisor.clone();
-    rows.unary(
-        DistributorPact(move |peers| ByEntity { supervisor, selections: vec![Vec::new(); peers] }),
-        "route",
-        |_, _| {
-            |input, output| {
-                input.for_each(|cap, batch| output.session(&cap).give_container(batch));
-            }
-        },
-    )
+    route_by(rows, ENTITY_ID, supervisor)
 }
 
-/// Splits a batch by the owner of each row's entity.
-struct ByEntity {
+/// Sends each row to the worker that owns the shard of the name in a column.
+pub fn route_by<'scope>(
+    rows: Batches<'scope>,
+    column: &'static str,
+    supervisor: &Supervisor,
+) -> Batches<'scope> {
+    let supervisor = supervisor.clone();
+    let by = move |peers| ByName { column, supervisor, selections: vec![Vec::new(); peers] };
+    rows.unary(DistributorPact(by), "route", |_, _| {
+        |input, output| {
+            input.for_each(|cap, batch| output.session(&cap).give_container(batch));
+        }
+    })
+}
+
+/// Splits a batch by the owner of the name that each row has in a column.
+struct ByName {
+    column: &'static str,
     supervisor: Supervisor,
     selections: Vec<Vec<u32>>,
 }
 
-impl ByEntity {
+impl ByName {
     /// Writes each row's number to its owner's list.
     fn select(&mut self, entities: Labels<'_>, selection: Option<&[u32]>) {
         let workers = self.selections.len();
@@ -91,7 +98,7 @@ impl ByEntity {
     }
 }
 
-impl Distributor<Batch> for ByEntity {
+impl Distributor<Batch> for ByName {
     fn partition<T: Clone, P: Push<Message<T, Batch>>>(
         &mut self,
         container: &mut Batch,
@@ -100,7 +107,7 @@ impl Distributor<Batch> for ByEntity {
     ) {
         let batch = std::mem::take(container);
         let Some(records) = &batch.records else { return };
-        let Ok(entities) = labels(records, ENTITY_ID) else {
+        let Ok(entities) = labels(records, self.column) else {
             // Not an input batch: the receiver's schema check reports it with the column's name.
             Message::push_at(&mut batch.clone(), stamp.clone(), &mut pushers[0]);
             return;

@@ -12,7 +12,9 @@
 //! - [`snapshot`]: an operator's state to an Arrow batch and back, by shard
 //! - [`window`]: rows to windows
 //! - [`bill`]: rows of bills to changes of exact totals; [`rollup`]: these by one
-//!   name alone; [`daily`]: these to a vector a day
+//!   name alone; [`daily`]: these to a vector a day; [`anomaly`]: days that came to
+//!   more or less than was to be expected, and what of them did; [`forecast`]: days to come;
+//!   [`budget`]: when they use a budget up
 //! - [`feature`]: windows to feature vectors
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
@@ -21,15 +23,19 @@
 //! - [`flow`]: how each of these is put into the timely graph
 //! - [`supervise`]: what they run under there: the first error, and CPU time for the profile
 
+mod account;
+pub mod anomaly;
 pub mod attribute;
 pub mod batch;
 pub mod bill;
+pub mod budget;
 pub mod daily;
 pub mod data_drift;
 pub mod epoch;
 mod error;
 pub mod feature;
 pub mod flow;
+pub mod forecast;
 pub mod key;
 pub mod rollup;
 pub mod schema;

@@ -52,6 +52,17 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
             if let Some(rollups) = path.rollup(changes.clone()) {
                 ends.push(path.write(rollups, "cost_rollup_changes"));
             }
+            if let Some((anomalies, causes)) = path.anomaly(changes.clone(), clock.clone()) {
+                ends.push(path.write(anomalies, "cost_anomaly_changes"));
+                ends.push(path.write(causes, "cost_cause_changes"));
+            }
+            if let Some((ahead, choices)) = path.forecast(changes.clone(), clock.clone()) {
+                if let Some(budgets) = path.budget(ahead.clone()) {
+                    ends.push(path.write(budgets, "cost_budgets"));
+                }
+                ends.push(path.write(ahead, "cost_forecasts"));
+                ends.push(path.write(choices, "cost_forecast_choices"));
+            }
             (path.stream.wants_days().then(|| path.daily(changes, clock.clone())), None)
         }
     };

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, Messages, StreamKind};
+use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
+use cloudops_operators::budget::{Budget, Budgets};
 use cloudops_operators::feature::sensor::{Features, Statistic};
+use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -18,6 +21,7 @@ use crate::config::{
     BillConfig, Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig,
     SinkConfig, SourceConfig, StreamConfig,
 };
+use crate::forecaster;
 use crate::maintenance::Settings;
 use crate::source::fluvio::address::Address;
 
@@ -92,6 +96,12 @@ pub struct StreamJob {
     pub statistics: Vec<Statistic>,
     /// By what a bill's totals are told apart.
     pub bill: BillConfig,
+    /// How a bill's days are judged.
+    pub anomaly: Option<AnomalyConfig>,
+    /// When and what of a bill is forecast.
+    pub forecast: Option<ForecastConfig>,
+    /// What forecasts are held against.
+    pub budgets: Vec<Budget>,
     /// Cost services with a place of their own.
     pub services: Vec<String>,
     /// What scores; `None` leaves the stream unscored.
@@ -248,6 +258,32 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     ensure!(kind == StreamKind::Cost || stream.bill.is_none(), "bill is for cost streams");
     if let Some(bill) = &stream.bill {
         validate_bill(bill).context("bill")?;
+        if bill.deliveries.is_some() {
+            ensure!(
+                !stream.source.format.states_lines(),
+                "bill.deliveries: rows that state a line replace each other without it; remove one"
+            );
+            let topics = stream.source.path.iter().any(|path| path.starts_with("fluvio://"));
+            ensure!(!topics, "bill.deliveries is for files, and source.path names a topic");
+        }
+    }
+    if let Some(anomaly) = &stream.anomaly {
+        ensure!(kind == StreamKind::Cost, "anomaly is for cost streams; others have threshold");
+        anomaly.validate().context("anomaly")?;
+    }
+    if let Some(forecast) = &stream.forecast {
+        ensure!(kind == StreamKind::Cost, "forecast is for cost streams");
+        forecaster::validate(forecast).context("forecast")?;
+    }
+    if !stream.budgets.is_empty() {
+        let ahead = stream.forecast.as_ref().map(|forecast| forecast.horizon_days);
+        let ahead =
+            ahead.context("budget needs forecasts to be held against: add [stream.forecast]")?;
+        ensure!(
+            ahead >= 31,
+            "forecast.horizon_days is {ahead}: budgets need 31, for a month's end to be in sight"
+        );
+        Budgets::new(&stream.budgets)?;
     }
     if let Some(model) = &stream.model {
         ensure!(
@@ -270,7 +306,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         name: name.clone(),
         kind,
         paths: stream.source.path.clone(),
-        format: match stream.bill.as_ref().is_some_and(|bill| bill.lines) {
+        format: match stream.bill.as_ref().is_some_and(BillConfig::wants_details) {
             true => stream.source.format.clone().with_lines(),
             false => stream.source.format.clone(),
         },
@@ -282,6 +318,9 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         window,
         statistics,
         bill: stream.bill.clone().unwrap_or_default(),
+        anomaly: stream.anomaly.clone(),
+        forecast: stream.forecast.clone(),
+        budgets: stream.budgets.clone(),
         services: stream.features.services.clone().unwrap_or_default(),
         model: stream.model.clone(),
         threshold: stream.threshold.clone(),
@@ -292,6 +331,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
 }
 
 fn validate_bill(bill: &BillConfig) -> Result<()> {
+    ensure!(
+        !bill.lines || bill.deliveries.is_none(),
+        "lines keeps rows as they were stated, and deliveries replaces them: choose one"
+    );
     Bill::new(&bill.by)?;
     Rollups::new(bill.rollups())?;
     for rollup in bill.rollups() {
@@ -353,7 +396,8 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
             "{name:?}{paths:?}{format:?}{lateness_us}{window:?}{statistics:?}{services:?}{threshold:?}{drift:?}{attribution:?}{output:?}"
         ));
         if stream.kind == StreamKind::Cost {
-            digest.update(format!("{:?}", stream.bill));
+            digest.update(format!("{:?}{:?}", stream.bill, stream.anomaly));
+            digest.update(format!("{:?}{:?}", stream.forecast, stream.budgets));
         }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));

@@ -3,15 +3,19 @@
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use cloudops_datasets::StreamKind;
+use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::bill::Bill;
+use cloudops_operators::budget::Budgets;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::feature::sensor::Features;
+use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::rollup::Rollups;
 use cloudops_operators::snapshot::{Changes, Extent, Snapshot};
 use cloudops_operators::window::EitherWindow;
 
+use crate::forecaster::Champions;
 use crate::job::StreamJob;
 
 /// The window operator of a stream; `None` for cost, see [`daily`].
@@ -123,7 +127,8 @@ pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
 /// # Errors
 /// When the settings do not fit.
 pub fn bill(stream: &StreamJob) -> Result<Bill> {
-    Bill::new(&stream.bill.by).context("bill")
+    let bill = Bill::new(&stream.bill.by).context("bill")?;
+    Ok(if stream.bill.deliveries.is_some() { bill.delivered() } else { bill })
 }
 
 /// The roll-ups of a cost stream.
@@ -132,6 +137,35 @@ pub fn bill(stream: &StreamJob) -> Result<Bill> {
 /// When the settings do not fit.
 pub fn rollups(stream: &StreamJob) -> Result<Rollups> {
     Rollups::new(stream.bill.rollups()).context("bill")
+}
+
+/// The operator that judges a cost stream's days.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn anomalies(stream: &StreamJob) -> Result<Option<Anomalies>> {
+    let judged = stream.anomaly.as_ref();
+    let made = judged.map(|config| Anomalies::new(&stream.name, config, stream.lateness_us));
+    made.transpose().context("anomaly")
+}
+
+/// The operator that forecasts a cost stream's accounts.
+///
+/// # Errors
+/// When the settings do not fit, or the ONNX Runtime is missing.
+pub fn forecasts(stream: &StreamJob) -> Result<Option<Forecasts>> {
+    let Some(config) = &stream.forecast else { return Ok(None) };
+    let champions = Champions::new(config).context("forecast")?;
+    Ok(Some(Forecasts::new(config, stream.lateness_us, Box::new(champions)).context("forecast")?))
+}
+
+/// The budgets of a cost stream.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn budgets(stream: &StreamJob) -> Result<Option<Budgets>> {
+    let any = !stream.budgets.is_empty();
+    Ok(any.then(|| Budgets::new(&stream.budgets)).transpose()?)
 }
 
 /// The daily operator of a cost stream.

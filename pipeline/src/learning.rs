@@ -94,6 +94,7 @@ pub fn windows(
                 loop {
                     match events.recv().context("a topic's reader has stopped")? {
                         Event::Chunk(chunk) => learn(partition, &chunk.batch, &mut file)?,
+                        Event::FileEnd => {}
                         Event::Ended => break,
                         Event::Failed(error) => return Err(error),
                     }

@@ -25,6 +25,7 @@ mod crew;
 pub mod dataflow;
 pub mod drift;
 pub mod engine;
+mod forecaster;
 pub mod job;
 pub mod kernel;
 pub mod learning;

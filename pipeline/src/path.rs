@@ -9,19 +9,23 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
+use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::{Bill, Statements};
+use cloudops_operators::budget::Budgets;
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
+use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::rollup::Rollups;
+use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
 };
-use cloudops_operators::schema::{column, mismatch, texts};
+use cloudops_operators::schema::{ENTITY_ID, column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
 use cloudops_operators::snapshot::{Extent, Snapshot};
 use cloudops_operators::supervise::Supervisor;
@@ -70,6 +74,9 @@ struct Kernels {
     bill: Option<Shared<Bill>>,
     statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
+    anomalies: Option<Shared<Anomalies>>,
+    forecasts: Option<Shared<Forecasts>>,
+    budgets: Option<Budgets>,
     daily: Option<Shared<Daily>>,
     feature: Shared<FeatureKernel>,
     threshold: Shared<Threshold>,
@@ -86,6 +93,9 @@ impl Kernels {
             statements: statements.then(|| Statements::new(&stream.bill.by)).transpose()?,
             bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
             rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
+            anomalies: kernel::anomalies(stream)?.map(shared),
+            forecasts: kernel::forecasts(stream)?.map(shared),
+            budgets: kernel::budgets(stream)?,
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             feature: shared(FeatureKernel::new(stream)?),
@@ -105,6 +115,12 @@ impl Kernels {
         }
         if let Some(rollups) = &self.rollups {
             all.push(Rc::clone(rollups) as _);
+        }
+        if let Some(anomalies) = &self.anomalies {
+            all.push(Rc::clone(anomalies) as _);
+        }
+        if let Some(forecasts) = &self.forecasts {
+            all.push(Rc::clone(forecasts) as _);
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
@@ -182,9 +198,13 @@ impl Path {
         })
     }
 
-    /// Each row to the worker that owns its entity.
+    /// Each row to the worker that owns its entity; of bills delivered as a whole, its billing account.
     pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
-        flow::route(rows, &self.supervisor)
+        let by = match self.stream.bill.deliveries {
+            Some(_) => BILLING_ACCOUNT,
+            None => ENTITY_ID,
+        };
+        flow::route_by(rows, by, &self.supervisor)
     }
 
     /// Rows to windows; beside them, rows refused as duplicates.
@@ -233,7 +253,12 @@ impl Path {
             progress.duplicates = kernel.take_duplicates();
             anyhow::Ok(kernel.take_changes()?.into_iter().collect())
         };
-        flow::whole(rows, "bill", &self.supervisor, logic)
+        let changes = flow::whole(rows, "bill", &self.supervisor, logic);
+        match self.stream.bill.deliveries {
+            // What follows is by account.
+            Some(_) => flow::route(changes, &self.supervisor),
+            None => changes,
+        }
     }
 
     /// Rows of a bill as they were stated, where they are kept.
@@ -255,6 +280,48 @@ impl Path {
     pub fn rollup<'s>(&self, changes: Batches<'s>) -> Option<Batches<'s>> {
         let rollups = self.kernels.rollups.as_ref()?;
         Some(Rollups::connect(rollups, changes, &self.supervisor))
+    }
+
+    /// Changes of totals to days that came to more or less than was to be expected, and their causes;
+    /// where days are judged.
+    pub fn anomaly<'s>(
+        &self,
+        changes: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> Option<(Batches<'s>, Batches<'s>)> {
+        let kernel = Rc::clone(self.kernels.anomalies.as_ref()?);
+        let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
+            let mut kernel = kernel.borrow_mut();
+            take_in(&batches, |_, changes, _| kernel.push(changes))?;
+            let found = kernel.advance(watermark)?;
+            anyhow::Ok(found.map_or_else(Default::default, |(a, causes)| (vec![a], vec![causes])))
+        };
+        Some(flow::clocked(changes, Pipeline, clock, "anomaly", &self.supervisor, logic))
+    }
+
+    /// Changes of totals to what accounts will be charged, and what each forecast was chosen from;
+    /// where there are forecasts.
+    pub fn forecast<'s>(
+        &self,
+        changes: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> Option<(Batches<'s>, Batches<'s>)> {
+        let kernel = Rc::clone(self.kernels.forecasts.as_ref()?);
+        let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
+            let mut kernel = kernel.borrow_mut();
+            take_in(&batches, |_, changes, _| kernel.push(changes))?;
+            let said = kernel.advance(watermark)?;
+            anyhow::Ok(said.map_or_else(Default::default, |(a, choices)| (vec![a], vec![choices])))
+        };
+        Some(flow::clocked(changes, Pipeline, clock, "forecast", &self.supervisor, logic))
+    }
+
+    /// Forecasts to budgets held against them; where there are budgets.
+    pub fn budget<'s>(&self, ahead: Batches<'s>) -> Option<Batches<'s>> {
+        let kernel = self.kernels.budgets.clone()?;
+        Some(flow::each(ahead, "budget", &self.supervisor, move |batch| {
+            kernel.judge(&batch).map(|judged| judged.into_iter().collect())
+        }))
     }
 
     /// Changes of totals to each day's vector.

@@ -292,6 +292,80 @@ const ALL: &[View] = &[
             HAVING SUM(charges_after - charges_before) <> 0",
     },
     View {
+        name: "cost_anomalies",
+        description: "days that came to more or less than the days before let expect, and whether \
+                      that still stands after what was restated",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("entity_id", "sub-account, or the billing account where there is none"),
+            ("day", "the day, UTC"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217"),
+            ("service", "the one service that was strange, where the day as a whole was not"),
+            ("state", "'open', or 'retracted': strange when it closed, not any more"),
+            ("expected", "what the days before let expect"),
+            ("at_close", "what the day came to when it closed"),
+            ("actual", "what it comes to now"),
+            ("deviation", "actual - expected"),
+            ("score", "the deviation's size in usual errors"),
+            ("above_impact", "whether it was off by anomaly.min_impact or more"),
+            ("lower", "less is strange"),
+            ("upper", "more is strange"),
+            ("reason", "the gravest reason of what came after the day had closed"),
+            ("known_on", "day on which the last of that became known"),
+            ("event_id", "anomaly_id of the first of the strange days in a row"),
+            ("anomaly_id", "names the anomaly; its causes are in cost_causes"),
+            ("model", "what said what was to be expected"),
+            ("model_version", "its version"),
+            ("partition", "partition of the stream"),
+            ("offset_from", "first record of the partition that the day rests on"),
+            ("offset_to", "last record of the partition that the day rests on, inclusive"),
+            ("epoch", "epoch that committed the last word on it"),
+        ],
+        sql: "
+            WITH last AS (
+                SELECT *, MAX(epoch) OVER (PARTITION BY source, anomaly_id) AS last_epoch
+                FROM cost_anomaly_changes
+            )
+            SELECT source, entity_id, day, currency, service, state, expected, at_close, actual, deviation,
+                   score, above_impact, lower, upper, reason, known_on, event_id, anomaly_id, model,
+                   model_version, \"partition\", offset_from, offset_to, epoch
+            FROM last
+            WHERE epoch = last_epoch AND state <> 'withdrawn'",
+    },
+    View {
+        name: "cost_causes",
+        description: "whose charges made an anomaly: by each dimension, rows that sum to its \
+                      deviation exactly",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("entity_id", "sub-account, or the billing account where there is none"),
+            ("day", "the day, UTC"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217"),
+            ("dimension", "'service', 'region', 'tag:team' and so on"),
+            ("rank", "from 1 on, by the deviation's size"),
+            ("name", "whose charges; null without a name, and of several together"),
+            ("names", "how many names the row is of"),
+            ("expected", "what was to be expected of them"),
+            ("actual", "what they come to now"),
+            ("deviation", "actual - expected"),
+            ("anomaly_id", "names the anomaly in cost_anomalies"),
+            ("epoch", "epoch that committed the last word on it"),
+        ],
+        sql: "
+            WITH last AS (
+                SELECT source, anomaly_id, MAX(epoch) AS epoch
+                FROM cost_anomaly_changes GROUP BY source, anomaly_id
+            )
+            SELECT c.source, c.entity_id, c.day, c.currency, c.dimension, c.rank, c.name, c.names,
+                   c.expected, c.actual, c.deviation, c.anomaly_id, c.epoch
+            FROM cost_cause_changes c
+            JOIN last ON last.source = c.source AND last.anomaly_id = c.anomaly_id
+                     AND last.epoch = c.epoch
+            JOIN cost_anomaly_changes a ON a.source = c.source AND a.anomaly_id = c.anomaly_id
+                     AND a.epoch = c.epoch
+            WHERE a.state <> 'withdrawn'",
+    },
+    View {
         name: "cost_monthly",
         description: "what an account was charged for a service in a calendar month, exactly",
         columns: &[

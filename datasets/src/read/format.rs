@@ -379,18 +379,35 @@ impl Format {
         self
     }
 
+    /// Whether its rows state lines of a bill, and replace what was said of them.
+    #[must_use]
+    pub fn states_lines(&self) -> bool {
+        match self {
+            Self::Focus { line, .. } => !line.is_empty(),
+            Self::Charges { mapping } => !mapping.identity.line.is_empty(),
+            _ => self.export().is_some_and(|export| !export.line.is_empty()),
+        }
+    }
+
     /// Whether its rows come so.
     #[must_use]
     pub fn lines(&self) -> bool {
         match self {
             Self::Focus { lines, .. } => *lines,
             Self::Charges { mapping } => mapping.lines,
+            _ => self.export().is_some_and(|export| export.lines),
+        }
+    }
+
+    /// What a provider's own export is read by.
+    fn export(&self) -> Option<&Export> {
+        match self {
             Self::AwsCur(export)
             | Self::AzureCost(export)
             | Self::AzureAmortisedCost(export)
             | Self::GcpBilling(export)
-            | Self::OciCost(export) => export.lines,
-            _ => false,
+            | Self::OciCost(export) => Some(export),
+            _ => None,
         }
     }
 

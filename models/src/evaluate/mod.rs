@@ -13,6 +13,7 @@
 pub mod cost;
 pub mod degradation;
 mod detector;
+pub mod incident;
 mod judge;
 mod load;
 pub mod metrics;
@@ -25,6 +26,7 @@ pub mod sensor;
 pub mod series;
 
 pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
+pub use incident::{IncidentEvaluation, IncidentOptions, evaluate_incidents};
 pub use report::Evaluation;
 pub use row::{Figures, MEAN, Row};
 pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};

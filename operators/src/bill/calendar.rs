@@ -25,7 +25,7 @@ pub fn first_of_month(day: i32) -> i32 {
 
 /// A day's calendar month, `12 × year + month - 1`, and the days of it. After Howard Hinnant's
 /// `civil_from_days` (public domain).
-pub(super) fn month_of(day: i32) -> (i32, std::ops::Range<i32>) {
+pub(crate) fn month_of(day: i32) -> (i32, std::ops::Range<i32>) {
     let shifted = i64::from(day) + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);

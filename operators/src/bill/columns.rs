@@ -2,19 +2,21 @@
 
 use arrow::array::{
     Array, AsArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type};
 
 use super::key::{Coded, Grain, Key, PLACES, Symbol, Symbols};
 use super::lines::Digest;
-use super::{Cause, Charge, Reason};
+use super::{Cause, Charge, Reason, first_of_month};
 use crate::Result;
 use crate::epoch::Partition;
 use crate::schema::cost::{
-    BILLED_COST, CHARGE_CLASS, CLOSED_BEFORE, DAY, EFFECTIVE_COST, KNOWN_ON, LINE, LINE_BYTES,
-    VERSION, money,
+    BILLED_COST, BILLING_ACCOUNT, CHARGE_CLASS, CLOSED_BEFORE, DAY, DELIVERY, EFFECTIVE_COST,
+    KNOWN_ON, LINE, LINE_BYTES, VERSION, day_of, money,
 };
-use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets};
+use crate::schema::focus::BILLING_PERIOD_START;
+use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets, timestamp};
 
 /// A batch's columns.
 pub(super) struct Columns<'a> {
@@ -29,6 +31,14 @@ pub(super) struct Columns<'a> {
     effective: &'a [i128],
     lines: &'a FixedSizeBinaryArray,
     versions: &'a [i64],
+    /// Who is charged, in which period, and by which delivery; where periods are delivered as a whole.
+    delivered: Option<Delivered<'a>>,
+}
+
+struct Delivered<'a> {
+    payers: Coded<'a>,
+    periods: &'a TimestampMicrosecondArray,
+    labels: Coded<'a>,
 }
 
 impl<'a> Columns<'a> {
@@ -47,7 +57,32 @@ impl<'a> Columns<'a> {
             effective: amounts(rows, EFFECTIVE_COST)?.values(),
             lines: digests(rows)?,
             versions: numbers::<Int64Type>(rows, VERSION)?.values(),
+            delivered: None,
         })
+    }
+
+    /// Reads of a batch whose periods are delivered as a whole which delivery each row is of.
+    pub(super) fn delivered(
+        mut self,
+        rows: &'a RecordBatch,
+        symbols: &mut Symbols,
+    ) -> Result<Self> {
+        self.delivered = Some(Delivered {
+            payers: Coded::of(labels(rows, BILLING_ACCOUNT)?, |name| symbols.of(name)),
+            periods: instants(rows, BILLING_PERIOD_START)?,
+            labels: Coded::of(labels(rows, DELIVERY)?, |name| symbols.of(name)),
+        });
+        Ok(self)
+    }
+
+    /// A row's delivery: who is charged, the period's first day, and the delivery's label.
+    pub(super) fn delivery(&self, row: usize) -> Option<(Symbol, i32, Symbol)> {
+        let delivered = self.delivered.as_ref()?;
+        let period = match delivered.periods.is_valid(row) {
+            true => day_of(delivered.periods.value(row)),
+            false => first_of_month(self.days[row]),
+        };
+        Some((delivered.payers.get(row), period, delivered.labels.get(row)))
     }
 
     pub(super) fn charge(&self, row: usize, place: u32, partition: Partition) -> Charge {
@@ -70,8 +105,14 @@ impl<'a> Columns<'a> {
                 partition: partition.0,
                 offset: self.offsets[row],
             },
+            delivery: (0, 0),
         }
     }
+}
+
+fn instants<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a TimestampMicrosecondArray> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt().ok_or_else(|| mismatch(name, &timestamp().to_string(), array))
 }
 
 pub(super) fn words(bytes: &[u8]) -> Digest {

@@ -69,9 +69,9 @@ impl From<Dimension> for String {
 }
 
 /// Places in a key.
-pub(super) const PLACES: usize = 10;
+pub(crate) const PLACES: usize = 10;
 /// The columns at these places; those of them that every row has are first.
-pub(super) const COLUMNS: [&str; PLACES] = [
+pub(crate) const COLUMNS: [&str; PLACES] = [
     PROVIDER,
     BILLING_ACCOUNT,
     SERVICE,
@@ -87,7 +87,7 @@ pub(super) const COLUMNS: [&str; PLACES] = [
 pub(super) const ALWAYS: usize = 4;
 
 /// A name's number; 0 stands for none.
-pub(super) type Symbol = u32;
+pub(crate) type Symbol = u32;
 
 /// What one total is of, within an account: symbols at their places, and the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,7 +98,7 @@ pub(super) struct Key {
 
 /// Names and their numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     numbers: HashMap<Rc<str>, Symbol>,
     names: Vec<Rc<str>>,
     /// Each symbol's place in the order of names; made anew when there are new ones.
@@ -113,7 +113,7 @@ impl Default for Symbols {
 
 impl Symbols {
     /// A name's number.
-    pub(super) fn of(&mut self, name: &str) -> Symbol {
+    pub(crate) fn of(&mut self, name: &str) -> Symbol {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
@@ -124,7 +124,7 @@ impl Symbols {
     }
 
     /// A number's name; `None` for 0.
-    pub(super) fn name(&self, symbol: Symbol) -> Option<&str> {
+    pub(crate) fn name(&self, symbol: Symbol) -> Option<&str> {
         (symbol != 0).then(|| &*self.names[symbol as usize])
     }
 
@@ -134,7 +134,7 @@ impl Symbols {
     }
 
     /// Every symbol's place in the order of names; none is first.
-    pub(super) fn ranks(&mut self) -> &[u32] {
+    pub(crate) fn ranks(&mut self) -> &[u32] {
         if self.ranks.len() != self.names.len() {
             let mut order: Vec<u32> = (1..self.names.len() as u32).collect();
             order.sort_unstable_by(|a, b| self.names[*a as usize].cmp(&self.names[*b as usize]));

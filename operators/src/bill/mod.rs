@@ -14,6 +14,9 @@
 //! one that says what is known already has no effect. So the order in which they come does not
 //! matter, nor how often. A line belongs to its account and to the calendar month of its day; another
 //! month's line of the same name is another line. Rows without a line add up, each one.
+//!
+//! **Deliveries.** Where periods are delivered anew as a whole ([`delivery`](self)), the latest
+//! delivery of a billing account's period replaces what those before it said.
 
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
@@ -27,7 +30,8 @@ use crate::{Error, Result};
 mod calendar;
 mod clock;
 mod columns;
-mod key;
+mod delivery;
+pub(crate) mod key;
 mod lines;
 mod month;
 mod rows;
@@ -38,8 +42,11 @@ mod tests;
 
 use calendar::Calendar;
 pub use calendar::first_of_month;
+pub(crate) use calendar::month_of;
 pub use clock::Clock;
 use columns::Columns;
+use delivery::Deliveries;
+pub use delivery::of_delivery;
 pub use key::Dimension;
 use key::{Grain, Key, Symbol, Symbols};
 use lines::{Digest, Stated};
@@ -49,7 +56,7 @@ pub use statement::{RANK, Statements};
 
 /// What brought a change about, the gravest of several last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
+pub(crate) enum Reason {
     /// Charges that nothing was known of.
     Charge,
     /// A row of class `Correction`.
@@ -59,7 +66,13 @@ enum Reason {
 }
 
 impl Reason {
-    fn name(self) -> &'static str {
+    /// The reason of a name.
+    pub(crate) fn named(name: &str) -> Self {
+        let mut all = [Self::Charge, Self::Correction, Self::Restatement].into_iter();
+        all.find(|reason| reason.name() == name).unwrap_or(Self::Charge)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Charge => "charge",
             Self::Correction => "correction",
@@ -110,6 +123,8 @@ struct Charge {
     billed: i128,
     effective: i128,
     cause: Cause,
+    /// Which period's delivery it is of, and that one's label; 0 where periods are not delivered.
+    delivery: (Symbol, Symbol),
 }
 
 /// The operator: keeps totals and lines, and gives changes.
@@ -119,9 +134,13 @@ pub struct Bill {
     symbols: Symbols,
     /// Accounts' months, and where each is.
     months: Vec<(Symbol, i32, Month)>,
-    places: HashMap<(Symbol, i32), u32>,
-    /// By shard: its accounts' months.
+    places: HashMap<(Symbol, i32, Symbol), u32>,
+    /// By account's month: the period that it is delivered with; 0 where none is.
+    scopes: Vec<Symbol>,
+    /// By shard: its accounts' months; where periods are delivered, those of billing accounts.
     shards: Vec<Vec<u32>>,
+    /// What has been delivered, where periods are delivered as a whole.
+    deliveries: Option<Deliveries>,
     changes: Vec<Change>,
     duplicates: u64,
 }
@@ -138,10 +157,21 @@ impl Bill {
             symbols: Symbols::default(),
             months: Vec::new(),
             places: HashMap::new(),
+            scopes: Vec::new(),
+            deliveries: None,
             shards: vec![Vec::new(); SHARDS],
             changes: Vec::new(),
             duplicates: 0,
         })
+    }
+
+    /// The same for bills whose periods are delivered anew as a whole: rows have
+    /// [`DELIVERY`](crate::schema::cost::DELIVERY) and
+    /// [`BILLING_PERIOD_START`](crate::schema::focus::BILLING_PERIOD_START), where null the month of
+    /// their day, and come to the worker that owns their billing account.
+    #[must_use]
+    pub fn delivered(self) -> Self {
+        Self { deliveries: Some(Deliveries::default()), ..self }
     }
 
     /// Takes up the selected rows (all when `None`) of a partition's judged batch
@@ -155,16 +185,20 @@ impl Bill {
         rows: &RecordBatch,
         selection: Option<&[u32]>,
     ) -> Result<()> {
-        let columns = Columns::of(rows, &self.grain, &mut self.symbols)?;
+        let mut columns = Columns::of(rows, &self.grain, &mut self.symbols)?;
+        if self.deliveries.is_some() {
+            columns = columns.delivered(rows, &mut self.symbols)?;
+        }
         let mut calendar = Calendar::default();
         let mut selected = selected(rows, selection);
         let mut charges = Vec::with_capacity(TOGETHER);
         loop {
             charges.clear();
             for row in selected.by_ref().take(TOGETHER) {
-                let place =
-                    self.place(columns.entities.get(row), calendar.month(columns.days[row]));
-                charges.push(columns.charge(row, place, partition));
+                let delivery = self.delivery(&columns, row);
+                let month = calendar.month(columns.days[row]);
+                let place = self.place(columns.entities.get(row), month, delivery.0);
+                charges.push(Charge { delivery, ..columns.charge(row, place, partition) });
             }
             if charges.is_empty() {
                 return Ok(());
@@ -189,7 +223,12 @@ impl Bill {
     }
 
     fn take(&mut self, charge: &Charge) -> Result<()> {
-        let Charge { place, key, digest, version, billed, effective, mut cause } = *charge;
+        let Charge { place, key, digest, version, billed, effective, mut cause, delivery } =
+            *charge;
+        if delivery.0 != 0 && !self.supersede(delivery, place, cause)? {
+            self.duplicates += 1;
+            return Ok(());
+        }
         let month = &self.months[place as usize].2;
         let before = digest.and_then(|digest| month.lines.get(digest));
         if let Some(before) = before {
@@ -212,6 +251,48 @@ impl Bill {
         self.change(place, stated.key, stated.sums(), cause, true)
     }
 
+    /// Which period's delivery a row is of, and that one's label.
+    fn delivery(&mut self, columns: &Columns<'_>, row: usize) -> (Symbol, Symbol) {
+        let found = self.deliveries.as_mut().zip(columns.delivery(row));
+        found.map_or((0, 0), |(deliveries, (payer, period, label))| {
+            (deliveries.scope(payer, period, &mut self.symbols), label)
+        })
+    }
+
+    /// Makes a row's delivery the latest of its period, unless a later one is known: whether it counts.
+    fn supersede(
+        &mut self,
+        (scope, label): (Symbol, Symbol),
+        place: u32,
+        cause: Cause,
+    ) -> Result<bool> {
+        let Some(deliveries) = &mut self.deliveries else { return Ok(true) };
+        let delivered = deliveries.of(scope);
+        if !delivered.places.contains(&place) {
+            delivered.places.push(place);
+        }
+        let known = delivered.label;
+        if known == label {
+            return Ok(true);
+        }
+        if self.symbols.name(label) < self.symbols.name(known) {
+            return Ok(false);
+        }
+        delivered.label = label;
+        for place in delivered.places.clone() {
+            // The label is part of its state.
+            self.months[place as usize].2.changed = true;
+            for key in 0..self.months[place as usize].2.totals.len() as u32 {
+                let sums = self.months[place as usize].2.totals[key as usize].sums;
+                if sums != Sums::default() {
+                    let cause = Cause { reason: Reason::Restatement, ..cause };
+                    self.change(place, key, sums.negated(), cause, false)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Rows without effect since this was last asked: they said what was known already.
     pub fn take_duplicates(&mut self) -> u64 {
         std::mem::take(&mut self.duplicates)
@@ -225,14 +306,18 @@ impl Bill {
     }
 
     /// Where an account's month is; a new one is empty.
-    fn place(&mut self, entity: Symbol, number: i32) -> u32 {
-        if let Some(place) = self.places.get(&(entity, number)) {
+    fn place(&mut self, entity: Symbol, number: i32, scope: Symbol) -> u32 {
+        if let Some(place) = self.places.get(&(entity, number, scope)) {
             return *place;
         }
         let place = self.months.len() as u32;
-        let shard = Shard::of(self.symbols.name(entity).unwrap_or_default());
+        let shard = Shard::of(match self.symbols.name(scope) {
+            Some(scope) => Deliveries::payer(scope),
+            None => self.symbols.name(entity).unwrap_or_default(),
+        });
         self.months.push((entity, number, Month::default()));
-        self.places.insert((entity, number), place);
+        self.scopes.push(scope);
+        self.places.insert((entity, number, scope), place);
         self.shards[usize::from(shard.0)].push(place);
         place
     }
@@ -297,11 +382,15 @@ impl Bill {
     /// Only where Arrow refuses to build the batch, which is a bug.
     pub fn take_changes(&mut self) -> Result<Option<RecordBatch>> {
         let mut changes = std::mem::take(&mut self.changes);
-        if changes.is_empty() {
-            return Ok(None);
-        }
         for change in &changes {
             self.months[change.place as usize].2.totals[change.key as usize].change = NONE;
+        }
+        if self.deliveries.is_some() {
+            // What was delivered anew and comes to the same.
+            changes.retain(|c| c.before != c.after || c.reason != Reason::Restatement);
+        }
+        if changes.is_empty() {
+            return Ok(None);
         }
         let ranks = self.symbols.ranks();
         // The changes of a key keep their order: each begins where the one before it ended.

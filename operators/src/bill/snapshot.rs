@@ -12,20 +12,18 @@ use arrow::datatypes::{
 
 use super::Bill;
 use super::columns::words;
+use super::delivery::SEPARATOR;
 use super::key::{COLUMNS, Key, PLACES, Symbol};
 use super::lines::Stated;
 use super::month::Sums;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
-    BILLED_COST, DAY, EFFECTIVE_COST, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, VERSION,
-    money,
+    BILLED_COST, DAY, DELIVERY, EFFECTIVE_COST, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE,
+    VERSION, money,
 };
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
-
-/// Between the account and the month in a snapshot's key: no account's name holds it.
-const SEPARATOR: char = '\u{1f}';
 
 /// One row of a snapshot.
 struct Row<'a> {
@@ -50,11 +48,20 @@ fn state_schema() -> SchemaRef {
         Field::new(BILLED_COST, money(), false),
         Field::new(EFFECTIVE_COST, money(), false),
         Field::new("charges", DataType::Int64, false),
+        Field::new(DELIVERY, DataType::Utf8, true),
     ]);
     Arc::new(Schema::new(fields))
 }
 
 impl Bill {
+    /// Takes up which delivery an account's month is of.
+    fn take_up_delivery(&mut self, scope: Symbol, place: u32, label: Option<&str>) {
+        let Some(deliveries) = &mut self.deliveries else { return };
+        let delivered = deliveries.of(scope);
+        delivered.places.push(place);
+        delivered.label = label.map_or(0, |label| self.symbols.of(label));
+    }
+
     /// A shard's accounts' months in order, with their keys in the snapshot.
     fn units(&self, shard: Shard, extent: Extent) -> Vec<(String, u32)> {
         let places = self.shards[usize::from(shard.0)].iter();
@@ -65,7 +72,8 @@ impl Bill {
             .map(|place| {
                 let (entity, month, _) = &self.months[*place as usize];
                 let name = self.symbols.name(*entity).unwrap_or_default();
-                (format!("{name}{SEPARATOR}{month}"), *place)
+                let scope = self.symbols.name(self.scopes[*place as usize]).unwrap_or_default();
+                (format!("{name}{SEPARATOR}{month}{SEPARATOR}{scope}"), *place)
             })
             .collect();
         units.sort();
@@ -131,12 +139,17 @@ impl Snapshot for Bill {
         }
         let versions = rows.iter().map(|row| row.line.map(|(_, version)| version));
         let charges = rows.iter().map(|row| row.sums.charges);
+        let deliveries = rows.iter().map(|row| {
+            let scope = self.scopes[units[row.unit].1 as usize];
+            self.symbols.name(self.deliveries.as_ref()?.label(scope))
+        });
         columns.extend([
             Arc::new(digests.finish()) as ArrayRef,
             Arc::new(versions.collect::<Int64Array>()),
             amount(|sums| sums.billed)?,
             amount(|sums| sums.effective)?,
             Arc::new(Int64Array::from_iter_values(charges)),
+            Arc::new(deliveries.collect::<StringArray>()),
         ]);
         Ok(Some(RecordBatch::try_new(state_schema(), columns)?))
     }
@@ -166,17 +179,29 @@ impl Snapshot for Bill {
         let amounts = |at: usize| state.column(at + PLACES).as_primitive::<Decimal128Type>();
         let (billed, effective) = (amounts(5), amounts(6));
         let charges = state.column(7 + PLACES).as_primitive::<Int64Type>();
+        let deliveries = state.column(8 + PLACES).as_string::<i32>();
         let mut current = None;
         for row in 0..state.num_rows() {
             let unit = units.value(row);
             let place = match current {
                 Some((known, place)) if known == unit => place,
                 _ => {
-                    let parts = unit.rsplit_once(SEPARATOR);
-                    let parts = parts.and_then(|(name, month)| Some((name, month.parse().ok()?)));
-                    let (name, month) = parts.ok_or_else(|| refused("a key is no month"))?;
-                    let entity = self.symbols.of(name);
-                    self.place(entity, month)
+                    let mut parts = unit.splitn(3, SEPARATOR);
+                    let name = parts.next();
+                    let month = parts.next().and_then(|month| month.parse().ok());
+                    let (Some(name), Some(month)) = (name, month) else {
+                        return Err(refused("a key is no month"));
+                    };
+                    let scope = parts.next().filter(|scope| !scope.is_empty());
+                    let (entity, scope) =
+                        (self.symbols.of(name), scope.map_or(0, |scope| self.symbols.of(scope)));
+                    let place = self.place(entity, month, scope);
+                    self.take_up_delivery(
+                        scope,
+                        place,
+                        deliveries.is_valid(row).then(|| deliveries.value(row)),
+                    );
+                    place
                 }
             };
             current = Some((unit, place));

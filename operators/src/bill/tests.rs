@@ -299,6 +299,112 @@ proptest! {
     }
 }
 
+/// A delivery of a period, the first or the second: its label, and account, day in it, service, amount.
+type Delivery = (bool, u8, Vec<(u8, i32, u8, i128)>);
+
+/// A delivery's rows, as whoever reads its files hands them on.
+fn delivered((second, label, rows): &Delivery, clock: &mut Clock) -> RecordBatch {
+    let period = if *second { 31 } else { 0 };
+    let rows: Vec<Row> = rows
+        .iter()
+        .map(|&(account, day, service, amount)| {
+            let day = period + day;
+            Row { account, day, service, line: None, version: 0, amount, corrects: false }
+        })
+        .collect();
+    let judged = clock.judge(&batch(&rows, 0)).unwrap();
+    let mut fields = judged.schema().fields().to_vec();
+    let mut columns = judged.columns().to_vec();
+    let label = format!("2026-01-{label:02}");
+    let labels: DictionaryArray<Int32Type> = rows.iter().map(|_| Some(label.as_str())).collect();
+    for (name, column) in [
+        (
+            crate::schema::focus::BILLING_PERIOD_START,
+            Arc::new(TimestampMicrosecondArray::from_value(i64::from(period) * DAY_US, rows.len()))
+                as ArrayRef,
+        ),
+        (cost::DELIVERY, Arc::new(labels)),
+    ] {
+        fields.push(Arc::new(arrow::datatypes::Field::new(name, column.data_type().clone(), true)));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).unwrap()
+}
+
+#[test]
+fn a_later_delivery_is_compared_with_what_it_replaces() {
+    let (mut bill, mut clock) = (bill().delivered(), Clock::new(0));
+    let mut step = |label: u8, rows: &[(u8, i32, u8, i128)]| {
+        let rows = delivered(&(false, label, rows.to_vec()), &mut clock);
+        bill.push(Partition(0), &rows, None).unwrap();
+        let changes = bill.take_changes().unwrap();
+        changes.map_or(Vec::new(), |changes| {
+            let entities = texts(&changes, ENTITY_ID).unwrap();
+            let after = amounts(&changes, BILLED_AFTER).unwrap();
+            let before = amounts(&changes, BILLED_BEFORE).unwrap();
+            let row = |row| (entities.value(row).to_owned(), before.value(row), after.value(row));
+            (0..changes.num_rows()).map(row).collect::<Vec<_>>()
+        })
+    };
+    let said = |account: &str, before, after| (account.to_owned(), before, after);
+    let first = [(1, 5, 0, 10), (1, 5, 0, 1), (2, 6, 0, 7)];
+    assert_eq!(step(1, &first), [said("account1", 0, 11), said("account2", 0, 7)]);
+    assert_eq!(step(2, &first), [], "delivered again, it is the same");
+    assert_eq!(step(1, &[(1, 5, 0, 99)]), [], "an older one has no say");
+    // An account that it does not mention has no charges any more.
+    assert_eq!(step(3, &[(1, 5, 0, 12)]), [said("account1", 11, 12), said("account2", 7, 0)]);
+    assert_eq!(step(3, &[(2, 6, 0, 1)]), [said("account2", 0, 1)], "the same one's second file");
+}
+
+fn any_delivery() -> impl Strategy<Value = Delivery> {
+    let row = (0u8..3, 1i32..25, 0u8..2, -50i128..50);
+    (any::<bool>(), 0u8..6, prop::collection::vec(row, 1..12))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// In whatever order and epochs deliveries come, each period ends in its latest one.
+    #[test]
+    fn the_latest_delivery_of_each_period_holds(
+        deliveries in prop::collection::vec(any_delivery(), 1..14),
+        cut in 1usize..6,
+    ) {
+        let mut want = Truth::new();
+        for second in [false, true] {
+            let of = deliveries.iter().filter(|delivery| delivery.0 == second);
+            let latest = of.clone().map(|delivery| delivery.1).max();
+            for &(account, day, service, amount) in
+                of.filter(|delivery| Some(delivery.1) == latest).flat_map(|delivery| &delivery.2)
+            {
+                let day = if second { 31 + day } else { day };
+                let name = (format!("account{account}"), day, format!("service{service}"));
+                let sums = want.entry(name).or_default();
+                *sums = (sums.0 + amount, sums.1 + 2 * amount, sums.2 + 1);
+            }
+        }
+        let mut truth = Truth::new();
+        let (mut kernel, mut clock) = (bill().delivered(), Clock::new(0));
+        let mut snapshots = Vec::new();
+        for epoch in deliveries.chunks(cut) {
+            for delivery in epoch {
+                let rows = delivered(delivery, &mut clock);
+                kernel.push(Partition(0), &rows, None).unwrap();
+            }
+            if let Some(changes) = kernel.take_changes().unwrap() {
+                fold(&mut truth, &changes);
+            }
+            let extent = if snapshots.is_empty() { Extent::Whole } else { Extent::Changed };
+            snapshots.push(state(&kernel, extent));
+            let mut next = bill().delivered();
+            restore(&mut next, &snapshots, |_| true).unwrap();
+            prop_assert_eq!(state(&next, Extent::Whole), state(&kernel, Extent::Whole));
+            kernel = next;
+        }
+        prop_assert_eq!(truth, want);
+    }
+}
+
 #[test]
 fn names_are_ordered_as_text() {
     let mut bill = bill();

@@ -43,6 +43,10 @@ pub const LINE: &str = "line";
 /// Of two rows that state one line, the one with the greater version holds; `Int64`.
 pub const VERSION: &str = "version";
 
+/// Which delivery of its billing account's period the row is of: the greatest by name holds; a label.
+/// Where bills are delivered anew as a whole; put in by whoever reads the partition's files.
+pub const DELIVERY: &str = "delivery";
+
 /// The day on which the row became known: the greatest `ts` of its partition up to the row, as a
 /// day; `Date32`. Put in by whoever reads the partition in order.
 pub const KNOWN_ON: &str = "known_on";

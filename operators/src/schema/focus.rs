@@ -60,12 +60,14 @@ const fn instant(name: &'static str, focus: &'static str, doc: &'static str) -> 
 
 /// FOCUS `ChargePeriodStart`.
 pub const CHARGE_PERIOD_START: &str = "charge_period_start";
+/// FOCUS `BillingPeriodStart`.
+pub const BILLING_PERIOD_START: &str = "billing_period_start";
 /// FOCUS `ChargePeriodEnd`.
 pub const CHARGE_PERIOD_END: &str = "charge_period_end";
 
 /// The columns, periods first.
 pub const DETAILS: [Detail; 41] = [
-    instant("billing_period_start", "BillingPeriodStart", "when the billing period begins, UTC"),
+    instant(BILLING_PERIOD_START, "BillingPeriodStart", "when the billing period begins, UTC"),
     instant("billing_period_end", "BillingPeriodEnd", "its exclusive end, UTC"),
     instant(CHARGE_PERIOD_START, "ChargePeriodStart", "when the charge's period begins, UTC"),
     instant(CHARGE_PERIOD_END, "ChargePeriodEnd", "its exclusive end, UTC"),

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use cloudops_models::evaluate::cost::{
     CostModel, CostOptions, CostProgress, CostSet, evaluate_cost,
 };
+use cloudops_models::evaluate::incident::{IncidentOptions, evaluate_incidents};
 use cloudops_models::evaluate::row::Row;
 use cloudops_models::evaluate::sensor::{Options, Progress, SensorSet, evaluate_sensor};
 use cloudops_models::specification::Architecture;
@@ -28,6 +29,27 @@ enum What {
     Sensor(Sensor),
     /// Forecasts of cost 30, 60 and 90 days ahead, from rolling origins.
     Cost(Cost),
+    /// Strange days of simulated bills whose incidents are known, and their causes.
+    Incidents(OfIncidents),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudops evaluate incidents\n  \
+    cloudops evaluate incidents --json\n  \
+    cloudops evaluate incidents --output models/evaluation")]
+struct OfIncidents {
+    /// Seeds the bills.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Six accounts: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the report here, as Markdown and JSON.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print the rows as a JSON array instead of the report.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +129,7 @@ impl Evaluate {
         match self.what {
             What::Sensor(sensor) => sensor.execute(),
             What::Cost(cost) => cost.execute(),
+            What::Incidents(incidents) => incidents.execute(),
         }
     }
 }
@@ -148,6 +171,17 @@ impl Cost {
         let mut bar = Bar::new();
         let evaluation = evaluate_cost(&self.data, &options, &mut bar)?;
         bar.0.finish_and_clear();
+        if let Some(dir) = &self.output {
+            wrote(evaluation.write(dir)?);
+        }
+        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+    }
+}
+
+impl OfIncidents {
+    fn execute(self) -> Result<()> {
+        let options = IncidentOptions { seed: self.seed, quick: self.quick };
+        let evaluation = evaluate_incidents(&options)?;
         if let Some(dir) = &self.output {
             wrote(evaluation.write(dir)?);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
+use cloudops_models::forecast::bilstm::{Training, train};
 use cloudops_models::registry::Registry;
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
@@ -63,6 +64,12 @@ enum Action {
         #[arg(long)]
         from: String,
     },
+    /// Learn the cost forecaster that ships with the binary anew, from simulated bills: some minutes.
+    Pretrain {
+        /// The ONNX file to write.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Check a version: its hash, that it loads, its shapes, and that scores do not depend on the batch.
     Verify {
         /// `name`, `name@version`; all when left out.
@@ -72,6 +79,10 @@ enum Action {
 
 impl Models {
     pub(super) fn execute(self, onnxruntime: Option<&Path>) -> Result<()> {
+        // The one action that is of no job.
+        if let Action::Pretrain { to } = &self.action {
+            return pretrain(to);
+        }
         let path = self.config.as_ref().context("name the job's configuration: --config FILE")?;
         let config = Config::read(path)?;
         let registry = Registry::open(&config.registry()?)?;
@@ -88,6 +99,7 @@ impl Models {
                 let id = registry.resolve(model)?;
                 promote(&config, stream, id, from.as_deref(), reason)
             }
+            Action::Pretrain { to } => pretrain(to),
             Action::Rollback { stream, from } => rollback(&config, stream, from),
             Action::Verify { model } => {
                 cloudops_models::runtime::init(onnxruntime)?;
@@ -222,6 +234,15 @@ fn promote(
     });
     runtime.block_on(catalog.append(record))?;
     print(&format!("{stream}: {model} is in force from {} on", instant(effective_from_us)))
+}
+
+/// Learns the cost forecaster with the settings it ships with.
+fn pretrain(to: &Path) -> Result<()> {
+    let learned = train(&Training::default())?;
+    std::fs::write(to, &learned.onnx).with_context(|| to.display().to_string())?;
+    let (first, last) = learned.losses;
+    tracing::info!(file = %to.display(), first, last, "learned; losses are in scales");
+    Ok(())
 }
 
 fn rollback(config: &Config, stream: &str, from: &str) -> Result<()> {

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cloudops_models::specification::Architecture;
+use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
+use cloudops_operators::budget::Budget;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
+use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::rollup::By;
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -22,6 +25,7 @@ use serde::Deserialize;
 pub use self::source::{FluvioConfig, SinkConfig, SourceConfig, TlsConfig};
 use crate::maintenance::MaintenanceConfig;
 use crate::size;
+use crate::source::cursor::Deliveries;
 
 /// The configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -140,6 +144,13 @@ pub struct StreamConfig {
     pub features: FeatureConfig,
     /// Cost: by what totals are told apart.
     pub bill: Option<BillConfig>,
+    /// Cost: how days are judged against those before; none are without this table.
+    pub anomaly: Option<AnomalyConfig>,
+    /// Cost: what accounts will be charged; nothing is forecast without this table.
+    pub forecast: Option<ForecastConfig>,
+    /// Cost: what accounts may spend in a month, held against forecasts.
+    #[serde(default, rename = "budget")]
+    pub budgets: Vec<Budget>,
     /// The model that scores. Without one, a stream is read and windowed but not scored.
     pub model: Option<ModelConfig>,
     /// Scores to verdicts.
@@ -181,9 +192,20 @@ pub struct BillConfig {
     /// Write every row of the bill to the table `cost_lines`, with FOCUS's other columns; the views
     /// `focus`, `commitment_utilisation` and `commitment_coverage` ask it. Default: false.
     pub lines: bool,
+    /// Where bills without an identity of their rows are delivered anew as a whole: what is one
+    /// delivery of a billing account's period, `"file"` or `"folder"`. Of two deliveries of a period
+    /// the one whose name is greater replaces the other, so names begin with a date, or another thing
+    /// that grows. An epoch takes a delivery whole. Default: none, and rows add up.
+    pub deliveries: Option<Deliveries>,
 }
 
 impl BillConfig {
+    /// Whether rows are read with FOCUS's other columns: to keep them, or for their billing period.
+    #[must_use]
+    pub fn wants_details(&self) -> bool {
+        self.lines || self.deliveries.is_some()
+    }
+
     /// The roll-ups asked for, or those that are usual.
     #[must_use]
     pub fn rollups(&self) -> Vec<By> {
@@ -201,7 +223,7 @@ impl BillConfig {
 impl Default for BillConfig {
     fn default() -> Self {
         let by = vec![Dimension::Region, Dimension::ChargeCategory];
-        Self { by, rollups: None, lines: false }
+        Self { by, rollups: None, lines: false, deliveries: None }
     }
 }
 

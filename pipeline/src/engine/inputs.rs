@@ -104,6 +104,7 @@ impl Inputs<'_> {
             watch: stream.watch,
             bytes_read: Arc::clone(&self.bytes_read),
             cpu_nanos: Arc::clone(&opening.cpu_nanos),
+            whole_files: stream.bill.deliveries.is_some(),
         };
         let events = partition::spawn(opening.name(), spec, Arc::clone(self.stop))?;
         opening.push(events, 0);
@@ -188,7 +189,8 @@ impl Opening<'_> {
 
     fn push(&mut self, events: crossbeam_channel::Receiver<partition::Event>, first: u64) {
         let partition = self.partition();
-        let judging = Judging::new(self.stream.kind, self.stream.lateness_us);
+        let judging =
+            Judging::new(self.stream.kind, self.stream.lateness_us, self.stream.bill.deliveries);
         self.cursors.push(match self.place() {
             Some(place) => Cursor::resume(partition, events, judging, place),
             None => Cursor::new(partition, events, judging, first),

@@ -17,6 +17,7 @@ use cloudops_operators::schema::{TS, offsets, times};
 use cloudops_operators::watermark::{Judge, Watermark};
 use cloudops_sql::catalog::record::{FilePlace, FileSpan, PartitionState};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use serde::{Deserialize, Serialize};
 
 use super::partition::{Chunk, Event, InFile};
 
@@ -77,16 +78,39 @@ pub enum Patience {
 pub enum Judging {
     /// Late ones are taken out.
     Rows(Judge),
-    /// None is: a bill's row that comes late changes what was said before.
-    Bills(Clock),
+    /// None is: a bill's row that comes late changes what was said before. Where periods are delivered
+    /// anew as a whole, rows are told which delivery they are of, and no delivery is parted.
+    Bills(Clock, Option<Deliveries>),
+}
+
+/// What of a partition's files is one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deliveries {
+    /// Each file, by its name.
+    File,
+    /// The files of a folder, by the folder's name.
+    Folder,
+}
+
+impl Deliveries {
+    /// The delivery that a file is of.
+    fn label(self, file: &str) -> &str {
+        let mut parts = file.rsplit('/');
+        let name = parts.next().unwrap_or_default();
+        match self {
+            Self::File => name,
+            Self::Folder => parts.next().unwrap_or_default(),
+        }
+    }
 }
 
 impl Judging {
     /// How a kind of stream is judged, from a partition's beginning on.
     #[must_use]
-    pub fn new(kind: StreamKind, lateness_us: i64) -> Self {
+    pub fn new(kind: StreamKind, lateness_us: i64, deliveries: Option<Deliveries>) -> Self {
         match kind {
-            StreamKind::Cost => Self::Bills(Clock::new(lateness_us)),
+            StreamKind::Cost => Self::Bills(Clock::new(lateness_us), deliveries),
             StreamKind::Sensor | StreamKind::Audit => Self::Rows(Judge::new(lateness_us)),
         }
     }
@@ -95,14 +119,21 @@ impl Judging {
     fn resume(self, watermark: Watermark) -> Self {
         match self {
             Self::Rows(judge) => Self::Rows(judge.resume(watermark)),
-            Self::Bills(clock) => Self::Bills(clock.resume(watermark)),
+            Self::Bills(clock, by) => Self::Bills(clock.resume(watermark), by),
         }
     }
 
     fn watermark(&self) -> Watermark {
         match self {
             Self::Rows(judge) => judge.watermark(),
-            Self::Bills(clock) => clock.watermark(),
+            Self::Bills(clock, _) => clock.watermark(),
+        }
+    }
+
+    fn deliveries(&self) -> Option<Deliveries> {
+        match self {
+            Self::Rows(_) => None,
+            Self::Bills(_, deliveries) => *deliveries,
         }
     }
 }
@@ -117,6 +148,8 @@ pub struct Cursor {
     next: u64,
     /// The file that the last record cut lies in.
     place: Option<FilePlace>,
+    /// Whether more of the file that was last told of follows.
+    in_file: bool,
     ended: bool,
 }
 
@@ -130,7 +163,8 @@ impl Cursor {
         first: u64,
     ) -> Self {
         let (next, place) = (first, None);
-        Self { partition, events, current: None, judging, next, place, ended: false }
+        let in_file = false;
+        Self { partition, events, current: None, judging, next, place, in_file, ended: false }
     }
 
     /// A cursor where a checkpoint left it; `events` begin at its next record.
@@ -194,12 +228,19 @@ impl Cursor {
             Amount::Entries(entries, bytes) => (u64::MAX, cut.entries + entries, bytes),
         };
         let full = |cut: &Cut| cut.entries >= most || cut.bytes >= bytes;
-        while self.next < goal && !full(cut) && self.fill(patience)? {
+        loop {
+            let is_within = self.next < goal && !full(cut) && self.fill(patience, false)?;
+            // No delivery is parted; a plan that is repeated has been made so.
+            let goes_on = !is_within && most != u64::MAX && self.within_delivery(patience, cut)?;
+            if !is_within && !goes_on {
+                break;
+            }
             let Some((chunk, taken)) = &mut self.current else { break };
             let first = chunk.batch.first_offset;
             let from = first + *taken;
             let to = goal.min(first + chunk.batch.records);
-            let to = end_within(&chunk.batch, from, to, most - cut.entries)?;
+            let room = if goes_on { u64::MAX } else { most - cut.entries };
+            let to = end_within(&chunk.batch, from, to, room)?;
             take(self.partition, chunk, from, to, &mut self.judging, cut)?;
             cut.bytes += chunk.bytes * (to - from) / chunk.batch.records.max(1);
             cut.since.get_or_insert(chunk.read);
@@ -218,13 +259,28 @@ impl Cursor {
         }
         // Learn of the end now if it is known, so that the last records and the end share an epoch.
         if !self.ended && (self.next >= goal || full(cut)) {
-            self.fill(Patience::Until(Instant::now()))?;
+            self.fill(Patience::Until(Instant::now()), false)?;
         }
         Ok(())
     }
 
-    /// Makes `current` hold uncut records; `false` when there are none, yet or ever.
-    fn fill(&mut self, patience: Patience) -> Result<bool> {
+    /// Makes `current` hold more of the delivery that a cut ends in; `false` where it is whole, or there
+    /// are none.
+    fn within_delivery(&mut self, patience: Patience, cut: &Cut) -> Result<bool> {
+        let Some(by) = self.judging.deliveries() else { return Ok(false) };
+        let Some(last) = cut.spans.last().filter(|_| cut.to > cut.from) else { return Ok(false) };
+        let label = by.label(&last.file).to_owned();
+        // What is left of the file comes without anything else having to happen.
+        if self.in_file && self.fill(Patience::Endless, true)? {
+            return Ok(true);
+        }
+        let more = by == Deliveries::Folder && self.fill(patience, false)?;
+        Ok(more && self.current.as_ref().is_some_and(|(chunk, _)| by.label(&chunk.name) == label))
+    }
+
+    /// Makes `current` hold uncut records; `false` when there are none, yet or ever, or in this file
+    /// where that is asked for.
+    fn fill(&mut self, patience: Patience, of_file: bool) -> Result<bool> {
         loop {
             if let Some((chunk, taken)) = &self.current
                 && *taken < chunk.batch.records
@@ -240,7 +296,16 @@ impl Cursor {
                 Patience::Until(instant) => self.events.recv_deadline(instant),
             };
             match event {
-                Ok(Event::Chunk(chunk)) => self.current = Some((chunk, 0)),
+                Ok(Event::Chunk(chunk)) => {
+                    self.in_file = chunk.file.is_some();
+                    self.current = Some((chunk, 0));
+                }
+                Ok(Event::FileEnd) => {
+                    self.in_file = false;
+                    if of_file {
+                        return Ok(false);
+                    }
+                }
                 Ok(Event::Ended) => self.ended = true,
                 Ok(Event::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => return Ok(false),
@@ -299,9 +364,13 @@ fn take(
     let rows = chunk.batch.rows.slice(first, last - first);
     let judge = match judging {
         Judging::Rows(judge) => judge,
-        Judging::Bills(clock) => {
+        Judging::Bills(clock, deliveries) => {
             cut.on_time += rows.num_rows() as u64;
-            let records = Some(clock.judge(&rows)?);
+            let mut judged = clock.judge(&rows)?;
+            if let Some(by) = deliveries {
+                judged = cloudops_operators::bill::of_delivery(&judged, by.label(&chunk.name))?;
+            }
+            let records = Some(judged);
             cut.rows.push(Batch { partition, records, selection: None });
             return Ok(());
         }

@@ -34,6 +34,8 @@ pub struct PartitionSpec {
     pub cpu_nanos: Arc<AtomicU64>,
     /// Where to begin; `None` at the beginning.
     pub start: Option<Start>,
+    /// Whether a file that has been begun is read to its end even when told to stop.
+    pub whole_files: bool,
 }
 
 /// A place within a partition.
@@ -84,6 +86,8 @@ pub struct InFile {
 pub enum Event {
     /// More records.
     Chunk(Chunk),
+    /// All records of a file have been told.
+    FileEnd,
     /// No more will ever come.
     Ended,
     /// Reading failed; nothing follows.
@@ -227,11 +231,14 @@ fn read_file(
         let begin = ThreadTime::now();
         let batch = reader.next_batch()?;
         spec.cpu_nanos.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        let Some(batch) = batch else { return Ok(Some(next)) };
+        let Some(batch) = batch else {
+            return Ok(sender.send(Event::FileEnd).is_ok().then_some(next));
+        };
         next = batch.first_offset + batch.records;
         let place = InFile { size: file.size, first };
         let chunk = Chunk::new(&file.name, Some(place), batch);
-        if stop.load(Ordering::Relaxed) || sender.send(Event::Chunk(chunk)).is_err() {
+        let stopped = stop.load(Ordering::Relaxed) && !spec.whole_files;
+        if stopped || sender.send(Event::Chunk(chunk)).is_err() {
             return Ok(None);
         }
     }

@@ -82,7 +82,7 @@ fn expect_with(events: &Receiver<Event>, from: u64, to: u64, mut before: impl Fn
         before(next);
         let chunk = match events.recv().unwrap() {
             Event::Chunk(chunk) => chunk,
-            Event::Ended => panic!("ended at {next}"),
+            Event::Ended | Event::FileEnd => panic!("ended at {next}"),
             Event::Failed(error) => panic!("at {next}: {error:#}"),
         };
         assert!(chunk.batch.rejects.is_empty(), "{:?}", chunk.batch.rejects[0]);
@@ -105,7 +105,7 @@ fn failure(events: &Receiver<Event>) -> String {
     loop {
         match events.recv().unwrap() {
             Event::Chunk(_) => {}
-            Event::Ended => panic!("it ended well"),
+            Event::Ended | Event::FileEnd => panic!("it ended well"),
             Event::Failed(error) => return format!("{error:#}"),
         }
     }

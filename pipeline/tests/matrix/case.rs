@@ -64,7 +64,7 @@ impl Job {
         let mut bill = "account,service,day,seen,cost,line,version\n".to_owned();
         for seen in 1..=12 {
             let mut state = |day: i32, version: i32| {
-                let account = ["acme", "bolt"][day as usize % 2];
+                let account = ["bolt", "acme", "acme"][day as usize % 3];
                 let cost = f64::from(day * 10 + version) / 8.0;
                 bill += &format!(
                     "{account},disk,2026-01-{day:02},2026-01-{seen:02},{cost},{day},{version}\n"
@@ -229,6 +229,10 @@ version = "version"
 [stream.bill]
 by = []
 rollups = ["account"]
+[stream.anomaly]
+history_days = 14
+min_history_days = 7
+sensitivity = 0.2
 [stream.output]
 windows = true
 "#;

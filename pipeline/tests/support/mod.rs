@@ -244,6 +244,17 @@ features = { services = ["Amazon Elastic Compute Cloud"] }
 path = "input/cost"
 format = "focus"
 lateness = "7d"
+[stream.anomaly]
+history_days = 14
+min_history_days = 7
+sensitivity = 2.0
+[stream.forecast]
+min_history_days = 7
+horizon_days = 31
+[[stream.budget]]
+name = "small"
+currency = "USD"
+amount = 100.0
 [stream.model]
 architecture = "max-abs-z"
 [stream.output]
@@ -268,6 +279,12 @@ version = "version"
 [stream.bill]
 by = []
 lines = true
+[stream.anomaly]
+history_days = 14
+min_history_days = 7
+sensitivity = 0.5
+restated_days = 10
+min_impact = 20.0
 [stream.output]
 windows = true
 "#;
@@ -306,9 +323,12 @@ pub(crate) fn tables(catalog: &str) -> Tables {
     let results = docs.iter().filter(|doc| doc["kind"] == "result");
     let names = results.map(|doc| doc["name"].as_str().unwrap().to_owned());
     // A change that a cut falls into is two; what the changes say of each day is the same.
-    let names = names.filter(|name| !["cost_changes", "cost_rollup_changes"].contains(&&**name));
+    let names = names.filter(|name| !(name.starts_with("cost_") && name.ends_with("_changes")));
     names
-        .chain(["cost_daily", "cost_revisions", "cost_rollups"].map(str::to_owned))
+        .chain(
+            ["cost_daily", "cost_revisions", "cost_rollups", "cost_anomalies", "cost_causes"]
+                .map(str::to_owned),
+        )
         .map(|name| {
             let mut rows: Vec<String> = sql(catalog, &format!("select * from {name}"))
                 .into_iter()

@@ -15,7 +15,10 @@ use cloudops_operators::schema::{self, cost, result};
 
 mod alerts;
 mod attributions;
+mod cost_anomaly_changes;
+mod cost_budgets;
 mod cost_changes;
+mod cost_forecasts;
 mod cost_lines;
 mod cost_rollup_changes;
 mod drift;
@@ -205,6 +208,11 @@ const ALL: &[&Table] = &[
     &cost_changes::TABLE,
     &cost_lines::TABLE,
     &cost_rollup_changes::TABLE,
+    &cost_anomaly_changes::TABLE,
+    &cost_anomaly_changes::CAUSES,
+    &cost_forecasts::TABLE,
+    &cost_forecasts::CHOICES,
+    &cost_budgets::TABLE,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,

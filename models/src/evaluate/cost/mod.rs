@@ -14,9 +14,7 @@ use cloudops_datasets::regular::Regular;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::backtest::Panel;
-use crate::forecast::bilstm::BiLstm;
-#[cfg(feature = "train")]
-use crate::forecast::bilstm::{Training, train};
+use crate::forecast::bilstm::{BiLstm, PRETRAINED};
 use crate::forecast::champion::{CHAMPION, Choice, ENSEMBLE, calibrated, choose};
 use crate::forecast::ets::Ets;
 use crate::forecast::prophet::Prophet;
@@ -90,14 +88,14 @@ impl CostModel {
     }
 
     /// The forecaster of a model that is not made of others.
-    fn forecaster(self, bilstm: &[u8]) -> Result<Option<Box<dyn Forecaster>>> {
+    fn forecaster(self) -> Result<Option<Box<dyn Forecaster>>> {
         Ok(match self {
             Self::SeasonalNaive => Some(Box::new(SeasonalNaive)),
             Self::Ets => Some(Box::new(Ets)),
             Self::Theta => Some(Box::new(Theta)),
             Self::Robust => Some(Box::new(Robust)),
             Self::Prophet => Some(Box::new(Prophet::default())),
-            Self::BiLstm => Some(Box::new(BiLstm::open(bilstm)?)),
+            Self::BiLstm => Some(Box::new(BiLstm::open(PRETRAINED)?)),
             Self::Ensemble | Self::Champion => None,
         })
     }
@@ -167,8 +165,7 @@ pub struct ChampionRow {
 /// Evaluates every model on every series found.
 ///
 /// The figures are a function of the directory's content and the options, whatever `threads` is.
-/// Sets that the directory lacks are passed by, with a warning, unless they were asked for. Most of
-/// the minutes that it takes go into learning the BiLSTM.
+/// Sets that the directory lacks are passed by, with a warning, unless they were asked for.
 ///
 /// # Errors
 /// [`Error::Data`] when the directory holds none of the sets, or lacks one asked for, or a file
@@ -202,10 +199,8 @@ pub fn evaluate_cost(
         return Err(Error::Data(format!("{}: holds none of {known}", dir.display())));
     }
     progress.begin(series.len());
-    let needs_bilstm = members(options).contains(&CostModel::BiLstm);
-    let bilstm = if needs_bilstm { learned(options)? } else { vec![] };
     let judged = in_parallel(options.threads, &series, progress, |(set, series)| {
-        judge(*set, series, &bilstm, options)
+        judge(*set, series, options)
     })?;
     let (mut rows, mut champions) = (Vec::new(), Vec::new());
     for judged in judged {
@@ -215,23 +210,6 @@ pub fn evaluate_cost(
     let (notes, command) = (notes::notes(&found, options), notes::command(options));
     Ok(CostEvaluation { rows, champions, notes, command })
 }
-
-/// The BiLSTM's file. It is learned from simulated bills alone, so once serves every origin.
-#[cfg(feature = "train")]
-fn learned(options: &CostOptions) -> Result<Vec<u8>> {
-    let full = Training { seed: options.seed, ..Training::default() };
-    let steps = if options.quick { QUICK_STEPS } else { full.steps };
-    Ok(train(&Training { steps, ..full })?.onnx)
-}
-
-#[cfg(not(feature = "train"))]
-fn learned(_: &CostOptions) -> Result<Vec<u8>> {
-    Err(Error::Configuration("this build learns no bilstm: name models without it".to_owned()))
-}
-
-/// Steps that a quick run learns for.
-#[cfg(feature = "train")]
-const QUICK_STEPS: usize = 200;
 
 /// What one series gave.
 #[derive(Debug, Default)]
@@ -282,7 +260,7 @@ fn members(options: &CostOptions) -> Vec<CostModel> {
     single.filter(|model| all || options.models.contains(model)).collect()
 }
 
-fn judge(set: CostSet, series: &Regular, bilstm: &[u8], options: &CostOptions) -> Result<Judged> {
+fn judge(set: CostSet, series: &Regular, options: &CostOptions) -> Result<Judged> {
     let values = &series.values;
     let mut schedules = HORIZONS.map(|months| Schedule::of(series.cadence, values.len(), months));
     if options.quick {
@@ -294,7 +272,7 @@ fn judge(set: CostSet, series: &Regular, bilstm: &[u8], options: &CostOptions) -
     let history = History::new(series.cadence, series.first, values);
     let mut forecasters: Vec<Box<dyn Forecaster>> = Vec::new();
     for model in members(options) {
-        forecasters.extend(model.forecaster(bilstm)?);
+        forecasters.extend(model.forecaster()?);
     }
     let horizon = schedules.iter().map(|schedule| schedule.horizon).max().unwrap_or(0);
     let origins = asked(series.cadence, &schedules);

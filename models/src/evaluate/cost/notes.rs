@@ -45,8 +45,8 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
              chosen by the same."
         ),
         format!(
-            "ensemble: {}, of months {}, weighted by their past errors. The BiLSTM is learned once, \
-             before anything is forecast, from simulated bills alone: no series of any set is \
+            "ensemble: {}, of months {}, weighted by their past errors. The BiLSTM is the one that ships, \
+             learned from simulated bills alone (`cloudops models pretrain`): no series of any set is \
              learned from. Which models are combined, and the constants of `robust`, were chosen \
              with the figures of these sets in view.",
             listed(&COMBINED_DAYS),
@@ -59,8 +59,7 @@ pub(super) fn notes(found: &[(CostSet, usize)], options: &CostOptions) -> Vec<St
     notes.extend(found.iter().map(|&(set, series)| of_set(set, series)));
     if options.quick {
         notes.push(
-            "A quick run: two series a set, six origins a horizon, a BiLSTM that has learned little. \
-             Not for comparison.".to_owned(),
+            "A quick run: two series a set, six origins a horizon. Not for comparison.".to_owned(),
         );
     }
     if options.models.contains(&CostModel::Champion) {

@@ -105,6 +105,9 @@ struct Head {
     bias: Vec<f32>,
 }
 
+/// The model that ships: learned with the defaults by `cloudops models pretrain`, to the bit.
+pub const PRETRAINED: &[u8] = include_bytes!("../../../pretrained/cost-bilstm.onnx");
+
 /// The model in ONNX Runtime.
 #[derive(Debug)]
 pub struct BiLstm {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use cloudops_datasets::simulate::Truth;
+use cloudops_datasets::simulate::{SpikeTruth, Truth};
 use cloudops_sql::session::Session;
 use futures_util::TryStreamExt;
 
@@ -120,10 +120,38 @@ async fn spike(session: &mut Session, truth: &Truth) -> Result<Vec<String>> {
         ),
         None => "not there".to_owned(),
     };
-    Ok(vec![format!(
-        "cost: {} spends {} instead of {} on {} on {} | {text}; {others} other days flagged",
-        spike.account, spike.billed, spike.normal, spike.service, spike.day
-    )])
+    let strange = strange_days(session, spike).await?;
+    Ok(vec![
+        format!(
+            "cost: {} spends {} instead of {} on {} on {} | {text}; {others} other days flagged",
+            spike.account, spike.billed, spike.normal, spike.service, spike.day
+        ),
+        format!("cost: the same | {strange}"),
+    ])
+}
+
+/// Is the spike's day among those that came to more than was to be expected, and what of it did?
+async fn strange_days(session: &mut Session, spike: &SpikeTruth) -> Result<String> {
+    let rows = rows(
+        session,
+        "select a.entity_id, to_char(a.day, '%Y-%m-%d'), c.name, round(c.expected, 2),
+                round(c.actual, 2)
+         from cost_anomalies a
+         join cost_causes c on c.anomaly_id = a.anomaly_id and c.dimension = 'service' and c.rank = 1
+         where a.source = 'bills' and a.above_impact order by abs(a.deviation) desc",
+    )
+    .await?;
+    let is_spike = |row: &&Vec<String>| row[0] == spike.account && row[1] == spike.day;
+    Ok(match rows.iter().find(is_spike) {
+        Some(row) => format!(
+            "one of {} strange days; first cause {}, {} where {} was expected",
+            rows.len(),
+            row[2],
+            row[4],
+            row[3]
+        ),
+        None => format!("not among {} strange days", rows.len()),
+    })
 }
 
 /// Seconds since 1970 of an RFC 3339 instant; the least for what is none.

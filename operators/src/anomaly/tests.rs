@@ -1,0 +1,235 @@
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Decimal128Type, Int32Type};
+use proptest::prelude::*;
+
+use super::*;
+use crate::account::change::tests::{LATENESS, Row, UNIT, changes, watermark};
+use crate::bill::REASON;
+use crate::schema::{column, texts};
+use crate::snapshot::{Extent, chunks, restore};
+
+fn kernel() -> Anomalies {
+    let config = AnomalyConfig {
+        history_days: 42,
+        min_history_days: 14,
+        restated_days: 30,
+        ..AnomalyConfig::default()
+    };
+    Anomalies::new("bills", &config, i64::from(LATENESS) * DAY_US).unwrap()
+}
+
+/// An account's steady days: three services at 100, 50 and 20 with a little noise.
+fn steady(account: u8, days: std::ops::Range<i32>) -> Vec<Row> {
+    let row = |day: i32, service: u8| {
+        let noise = i128::from((day * 37 + i32::from(service) * 11) % 7 - 3);
+        let base = [100, 50, 20][usize::from(service)];
+        (day, day, account, service, base * UNIT + noise * UNIT / 4)
+    };
+    days.flat_map(|day| (0..3).map(move |service| row(day, service))).collect()
+}
+
+/// One anomaly's last row: state, reason, and amounts.
+#[derive(Debug, Clone, PartialEq)]
+struct Last {
+    state: String,
+    row: String,
+    causes: Vec<String>,
+}
+
+type Truth = BTreeMap<String, Last>;
+
+fn line(batch: &RecordBatch, row: usize) -> String {
+    let cell = |at: usize| {
+        let array = batch.column(at);
+        arrow::util::display::array_value_to_string(array, row).unwrap()
+    };
+    (0..batch.num_columns()).map(cell).collect::<Vec<_>>().join("|")
+}
+
+/// The last rows of every anomaly, checking that each dimension's causes sum to its anomaly.
+fn fold(truth: &mut Truth, found: Option<(RecordBatch, RecordBatch)>) {
+    let Some((anomalies, causes)) = found else { return };
+    let ids = texts(&anomalies, ANOMALY_ID).unwrap();
+    let states = texts(&anomalies, STATE).unwrap();
+    let money = |batch: &RecordBatch, name: &str| {
+        column(batch, name).unwrap().as_primitive::<Decimal128Type>().clone()
+    };
+    let (expected, actual) = (money(&anomalies, EXPECTED), money(&anomalies, ACTUAL));
+    let (part_expected, part_actual) = (money(&causes, EXPECTED), money(&causes, ACTUAL));
+    for row in 0..anomalies.num_rows() {
+        let mut sums: BTreeMap<String, (i128, i128)> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for part in 0..causes.num_rows() {
+            if texts(&causes, ANOMALY_ID).unwrap().value(part) != ids.value(row) {
+                continue;
+            }
+            let dimension = texts(&causes, DIMENSION).unwrap().value(part).to_owned();
+            let sum = sums.entry(dimension).or_default();
+            sum.0 += part_expected.value(part);
+            sum.1 += part_actual.value(part);
+            lines.push(line(&causes, part));
+        }
+        assert!(sums.len() >= 4, "{:?}", sums.keys());
+        for (dimension, sum) in sums {
+            assert_eq!(sum, (expected.value(row), actual.value(row)), "{dimension}");
+        }
+        let last =
+            Last { state: states.value(row).to_owned(), row: line(&anomalies, row), causes: lines };
+        truth.insert(ids.value(row).to_owned(), last);
+    }
+}
+
+fn first_cause(causes: &RecordBatch, dimension: &str) -> Option<String> {
+    let dimensions = texts(causes, DIMENSION).unwrap();
+    let ranks = column(causes, RANK).unwrap().as_primitive::<Int32Type>();
+    let is_first = |row: &usize| dimensions.value(*row) == dimension && ranks.value(*row) == 1;
+    let row = (0..causes.num_rows()).find(is_first)?;
+    Some(texts(causes, NAME).unwrap().value(row).to_owned())
+}
+
+#[test]
+fn a_strange_day_is_divided_among_its_causes_and_retracted_by_its_correction() {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..60);
+    rows.push((50, 50, 1, 1, 130 * UNIT));
+    operator.push(&changes(&rows)).unwrap();
+    let (anomalies, causes) = operator.advance(watermark(58)).unwrap().unwrap();
+    assert_eq!(anomalies.num_rows(), 1, "{anomalies:?}");
+    assert_eq!(texts(&anomalies, STATE).unwrap().value(0), "open");
+    for (dimension, name) in [("service", "service1"), ("tag:team", "t0"), ("region", "")] {
+        assert_eq!(first_cause(&causes, dimension).unwrap(), name, "{dimension}");
+    }
+    let deviation = column(&anomalies, DEVIATION).unwrap().as_primitive::<Decimal128Type>();
+    assert!((deviation.value(0) / UNIT - 130).abs() < 8, "{}", deviation.value(0));
+    assert!(operator.advance(watermark(59)).unwrap().is_none(), "it is said once");
+
+    // Half of it is taken back: still strange, and said anew; then all of it.
+    operator.push(&changes(&[(59, 50, 1, 1, -65 * UNIT)])).unwrap();
+    let (anomalies, _) = operator.advance(watermark(59)).unwrap().unwrap();
+    assert_eq!(texts(&anomalies, STATE).unwrap().value(0), "open");
+    operator.push(&changes(&[(59, 50, 1, 1, -65 * UNIT)])).unwrap();
+    let (anomalies, causes) = operator.advance(watermark(59)).unwrap().unwrap();
+    assert_eq!(texts(&anomalies, STATE).unwrap().value(0), "retracted");
+    assert_eq!(texts(&anomalies, REASON).unwrap().value(0), "correction");
+    let money = |name: &str| {
+        column(&anomalies, name).unwrap().as_primitive::<Decimal128Type>().value(0) / UNIT
+    };
+    assert!(money(AT_CLOSE) > 295 && money(ACTUAL) < 175, "before and after are kept");
+    assert!(causes.num_rows() > 0);
+    fold(&mut Truth::new(), Some((anomalies, causes)));
+}
+
+#[test]
+fn a_day_doubled_later_is_opened_then_and_withdrawn_when_it_is_undone() {
+    let mut operator = kernel();
+    operator.push(&changes(&steady(1, 0..60))).unwrap();
+    assert!(operator.advance(watermark(58)).unwrap().is_none());
+    operator.push(&changes(&[(58, 40, 1, 0, 100 * UNIT)])).unwrap();
+    let (anomalies, _) = operator.advance(watermark(58)).unwrap().unwrap();
+    assert_eq!(texts(&anomalies, STATE).unwrap().value(0), "open");
+    operator.push(&changes(&[(58, 40, 1, 0, -100 * UNIT)])).unwrap();
+    let (anomalies, _) = operator.advance(watermark(58)).unwrap().unwrap();
+    assert_eq!(texts(&anomalies, STATE).unwrap().value(0), "withdrawn");
+    // What comes after the last day of restatement changes nothing here.
+    operator.push(&changes(&[(80, 40, 1, 0, 100 * UNIT)])).unwrap();
+    assert!(operator.advance(watermark(58)).unwrap().is_none());
+}
+
+#[test]
+fn a_run_of_strange_days_is_one_event_until_it_is_the_level() {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..70);
+    rows.extend((45..70).map(|day| (day, day, 1, 2, 90 * UNIT)));
+    operator.push(&changes(&rows)).unwrap();
+    let (anomalies, _) = operator.advance(watermark(70)).unwrap().unwrap();
+    assert_eq!(anomalies.num_rows(), 7);
+    let events: Vec<_> = texts(&anomalies, EVENT_ID).unwrap().iter().flatten().collect();
+    let first = texts(&anomalies, ANOMALY_ID).unwrap().value(0);
+    assert!(events.iter().all(|event| *event == first), "{events:?}");
+}
+
+#[test]
+fn what_is_forgotten_is_what_no_verdict_needs() {
+    let mut operator = kernel();
+    for day in 0..400 {
+        operator.push(&changes(&steady(1, day..day + 1))).unwrap();
+        operator.advance(watermark(day)).unwrap();
+    }
+    let (accounts, amounts) = operator.size();
+    assert_eq!(accounts, 1);
+    assert!((3 * 72..3 * 100).contains(&amounts), "{amounts}");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let refused = |config: AnomalyConfig| {
+        assert!(Anomalies::new("bills", &config, 0).is_err(), "{config:?}");
+    };
+    refused(AnomalyConfig { sensitivity: f64::NAN, ..AnomalyConfig::default() });
+    refused(AnomalyConfig { min_impact: -1.0, ..AnomalyConfig::default() });
+    refused(AnomalyConfig { history_days: 3, ..AnomalyConfig::default() });
+    refused(AnomalyConfig { min_history_days: 99, ..AnomalyConfig::default() });
+    assert!(kernel().push(&RecordBatch::new_empty(anomaly_schema())).is_err());
+}
+
+/// Steady accounts with disturbances, ordered by when they became known.
+fn bills() -> impl Strategy<Value = Vec<Row>> {
+    let disturbance = (20..60i32, 0..40i32, 0..2u8, 0..3u8, -120..300i128);
+    proptest::collection::vec(disturbance, 1..12).prop_map(|disturbances| {
+        let mut rows = steady(0, 0..64);
+        rows.extend(steady(1, 5..64));
+        // A service that is new in the middle.
+        rows.extend((50..64).map(|day| (day, day, 0, 5, 2 * UNIT)));
+        rows.extend(disturbances.iter().map(|&(day, after, account, service, amount)| {
+            ((day + after).min(63), day, account, service, amount * UNIT)
+        }));
+        rows.sort_by_key(|row| row.0);
+        rows
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_last_word_on_a_day_does_not_depend_on_cuts_or_restarts(
+        rows in bills(),
+        cuts in proptest::collection::vec(0..400usize, 1..12),
+        changed in any::<bool>(),
+    ) {
+        let mut whole = Truth::new();
+        let mut operator = kernel();
+        operator.push(&changes(&rows)).unwrap();
+        fold(&mut whole, operator.advance(Watermark::MAX).unwrap());
+
+        let mut ends: Vec<usize> = cuts.into_iter().map(|cut| cut.min(rows.len())).collect();
+        ends.push(rows.len());
+        ends.sort_unstable();
+        let mut parts = Truth::new();
+        let mut operator = kernel();
+        let mut states: Vec<Vec<RecordBatch>> = Vec::new();
+        let mut start = 0;
+        for end in ends {
+            let epoch = &rows[start..end];
+            start = end;
+            if !epoch.is_empty() {
+                operator.push(&changes(epoch)).unwrap();
+                let known_on = epoch[epoch.len() - 1].0;
+                fold(&mut parts, operator.advance(watermark(known_on)).unwrap());
+            }
+            let extent = if changed { Extent::Changed } else { Extent::Whole };
+            if !changed { states.clear(); }
+            states.push(chunks(&operator, extent).collect::<Result<_>>().unwrap());
+            operator = kernel();
+            restore(&mut operator, &states, |_| true).unwrap();
+        }
+        fold(&mut parts, operator.advance(Watermark::MAX).unwrap());
+        parts.retain(|_, last| last.state != "withdrawn");
+        for (id, last) in &whole {
+            prop_assert_eq!(parts.get(id), Some(last), "of the whole");
+        }
+        prop_assert_eq!(parts.len(), whole.len());
+    }
+}
