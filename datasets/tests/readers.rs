@@ -467,6 +467,14 @@ fn formats() -> Vec<(&'static str, bool, Vec<u8>, Format)> {
     let ai4i = "UDI,Product ID,Type,Air temperature [K],Process temperature [K],\
                 Rotational speed [rpm],Torque [Nm],Tool wear [min]\n1,M1,M,298.1,308.6,1551,42.8,0\n";
     let nab = "timestamp,value\n2014-07-01 00:00:00,10844\n2014-07-01 00:30:00,nan\n";
+    let oci = "lineItem/tenantId,lineItem/intervalUsageStart,product/service,cost/myCost,\
+               cost/currencyCode,tags/team\nt,2025-02-03T00:00Z,COMPUTE,0.5,USD,a\n";
+    let cur = "bill_payer_account_id,line_item_line_item_type,line_item_usage_start_date,\
+               line_item_unblended_cost,line_item_currency_code,line_item_product_code,resource_tags\n\
+               p,Usage,2025-02-01 00:00:00,1,USD,AmazonS3,\"{\"\"user_team\"\": \"\"a\"\"}\"\n";
+    let gcp = "{\"billing_account_id\": \"b\", \"service\": {\"description\": \"Compute\"}, \
+               \"usage_start_time\": \"2025-02-03 04:00:00 UTC\", \"cost\": 1.1, \"currency\": \"USD\", \
+               \"labels\": [{\"key\": \"a\", \"value\": \"b\"}], \"credits\": [{\"amount\": -0.1}]}\n";
     vec![
         ("train_FD009.txt", true, fixture("train_FD009.txt"), simple("cmapss")),
         ("machine-1-1.txt", true, smd.into_bytes(), simple("smd")),
@@ -483,6 +491,10 @@ fn formats() -> Vec<(&'static str, bool, Vec<u8>, Format)> {
         ),
         ("long.csv", true, fixture("long.csv"), format(LONG)),
         ("bill.csv", true, fixture("focus_1_3.csv"), simple("focus")),
+        ("bill.csv", true, fixture("focus_1_3.csv"), simple("focus").with_lines()),
+        ("oci.csv", true, oci.as_bytes().to_vec(), simple("oci-cost").with_lines()),
+        ("cur.csv", true, cur.as_bytes().to_vec(), simple("aws-cur").with_lines()),
+        ("gcp.jsonl", true, gcp.as_bytes().to_vec(), simple("gcp-billing").with_lines()),
         ("c.json", true, fixture("cloudtrail.json"), simple("cloudtrail")),
         ("wide.parquet", false, parquet(&wide_batch(50)), format(WIDE)),
     ]

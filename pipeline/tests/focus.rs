@@ -392,6 +392,13 @@ fn rows_that_hold_add_up_to_the_ledger() {
             assert_eq!(rows[0]["n"], 1_500, "{name}: a row for every line");
             let all = sql(&catalog, "SELECT COUNT(*) AS n FROM cost_lines");
             assert!(all[0]["n"].as_u64().unwrap() > 1_900, "{name}: all rows are kept: {all:?}");
+            // Some of them are told apart by nothing but their rank.
+            let ranked = sql(
+                &catalog,
+                "SELECT line FROM cost_lines GROUP BY line, version, billed_cost, effective_cost
+                 HAVING COUNT(DISTINCT rank) > 1",
+            );
+            assert!(ranked.len() > 50, "{name}: {}", ranked.len());
             // Workers and cuts do not show.
             let rows = sql(&catalog, "SELECT * FROM focus ORDER BY \"ChargePeriodStart\"");
             let mut rows: Vec<_> = rows.iter().map(ToString::to_string).collect();

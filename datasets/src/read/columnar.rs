@@ -23,7 +23,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::decode::reject;
-use super::record::{ABSENT, Cells, Fault, Naming, Raw, Records, Want, select};
+use super::record::{ABSENT, Cells, Fault, Naming, Raw, Records, Want, below, select};
 use super::{BATCH_RECORDS, BATCH_ROWS, RAW_MAX, Reject};
 use crate::{Error, Result};
 
@@ -324,10 +324,29 @@ impl Columnar {
         wants: &[Want],
         naming: Naming,
     ) -> Result<Self> {
+        Self::also(blob, name, wants, naming, None).map(|(records, _)| records)
+    }
+
+    /// The same, and behind those asked for the columns whose names begin with a prefix: with them,
+    /// their names.
+    pub(crate) fn also<B: ChunkReader + 'static>(
+        blob: B,
+        name: &str,
+        wants: &[Want],
+        naming: Naming,
+        prefix: Option<&str>,
+    ) -> Result<(Self, Vec<String>)> {
+        let mut more = Vec::new();
         let (batches, columns) = match Opened::new(blob, name)? {
             None => (Batches::empty(name), vec![None; wants.len()]),
             Some(opened) => {
-                let places = select(name, wants, &opened.names(), naming)?;
+                let found = opened.names();
+                let mut places = select(name, wants, &found, naming)?;
+                if let Some(prefix) = prefix {
+                    let (also, names) = below(&found, prefix, naming);
+                    places.extend(also.into_iter().map(Some));
+                    more = names;
+                }
                 let mut chosen: Vec<usize> = places.iter().flatten().copied().collect();
                 chosen.sort_unstable();
                 chosen.dedup();
@@ -338,7 +357,7 @@ impl Columnar {
                 (opened.read(chosen, BATCH_RECORDS, 0)?, columns)
             }
         };
-        Ok(Self::of(batches, columns))
+        Ok((Self::of(batches, columns), more))
     }
 
     /// The records of an Arrow IPC stream.

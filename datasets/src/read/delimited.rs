@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::record::{Cells, Fault, Naming, Raw, Records, Want, select};
+use super::record::{Cells, Fault, Naming, Raw, Records, Want, below, select};
 use super::source::{Line, Lines, Source};
 use crate::{Error, Result};
 
@@ -36,6 +36,8 @@ pub(crate) struct Delimited {
     separator: Separator,
     /// The header line, to recognise its repetition.
     header: Option<Vec<u8>>,
+    /// The names in it.
+    names: Vec<String>,
     columns: usize,
     select: Option<Vec<Option<usize>>>,
     line: Line,
@@ -56,6 +58,7 @@ impl Delimited {
             lines: Lines::new(source),
             separator,
             header: None,
+            names: Vec::new(),
             columns: 0,
             select: None,
             line: Line::default(),
@@ -71,6 +74,15 @@ impl Delimited {
             Columns::Header { wants, naming } => records.read_header(wants, *naming)?,
         }
         Ok(records)
+    }
+
+    /// Adds the columns whose names begin with a prefix to those asked for; gives their names.
+    pub(crate) fn also(&mut self, prefix: &str, naming: Naming) -> Vec<String> {
+        let (places, names) = below(&self.names, prefix, naming);
+        if let Some(select) = &mut self.select {
+            select.extend(places.into_iter().map(Some));
+        }
+        names
     }
 
     fn read_header(&mut self, wants: &[Want], naming: Naming) -> Result<()> {
@@ -97,6 +109,7 @@ impl Delimited {
             .collect();
         self.select = Some(select(&file, wants, &names, naming)?);
         self.columns = names.len();
+        self.names = names;
         self.header = Some(self.line.bytes.clone());
         Ok(())
     }

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::charge::ChargeMapping;
 #[cfg(doc)]
 use super::charge::Identity;
+use super::charge::{ChargeMapping, Export};
 use super::time::TimeFormat;
 
 /// Which of the three streams a format feeds.
@@ -120,6 +120,16 @@ pub enum Format {
         #[serde(skip)]
         lines: bool,
     },
+    /// Amazon's cost and usage report, legacy or 2.0, mapped to FOCUS.
+    AwsCur(Export),
+    /// Microsoft's cost details as invoiced (`ActualCost`), mapped to FOCUS.
+    AzureCost(Export),
+    /// Microsoft's cost details amortised (`AmortizedCost`), mapped to FOCUS.
+    AzureAmortisedCost(Export),
+    /// Google's billing export, standard or detailed, mapped to FOCUS.
+    GcpBilling(Export),
+    /// Oracle's cost report, mapped to FOCUS.
+    OciCost(Export),
     /// Any table of charges.
     Charges {
         /// Where things stand.
@@ -359,6 +369,11 @@ impl Format {
         match &mut self {
             Self::Focus { lines, .. } => *lines = true,
             Self::Charges { mapping } => mapping.lines = true,
+            Self::AwsCur(export)
+            | Self::AzureCost(export)
+            | Self::AzureAmortisedCost(export)
+            | Self::GcpBilling(export)
+            | Self::OciCost(export) => export.lines = true,
             _ => {}
         }
         self
@@ -370,7 +385,7 @@ impl Format {
         match self {
             Self::Focus { line, .. } => !line.is_empty(),
             Self::Charges { mapping } => !mapping.identity.line.is_empty(),
-            _ => false,
+            _ => self.export().is_some_and(|export| !export.line.is_empty()),
         }
     }
 
@@ -380,7 +395,19 @@ impl Format {
         match self {
             Self::Focus { lines, .. } => *lines,
             Self::Charges { mapping } => mapping.lines,
-            _ => false,
+            _ => self.export().is_some_and(|export| export.lines),
+        }
+    }
+
+    /// What a provider's own export is read by.
+    fn export(&self) -> Option<&Export> {
+        match self {
+            Self::AwsCur(export)
+            | Self::AzureCost(export)
+            | Self::AzureAmortisedCost(export)
+            | Self::GcpBilling(export)
+            | Self::OciCost(export) => Some(export),
+            _ => None,
         }
     }
 
@@ -396,7 +423,13 @@ impl Format {
             | Self::Nab {}
             | Self::SensorWide { .. }
             | Self::SensorLong { .. } => StreamKind::Sensor,
-            Self::Focus { .. } | Self::Charges { .. } => StreamKind::Cost,
+            Self::Focus { .. }
+            | Self::AwsCur(_)
+            | Self::AzureCost(_)
+            | Self::AzureAmortisedCost(_)
+            | Self::GcpBilling(_)
+            | Self::OciCost(_)
+            | Self::Charges { .. } => StreamKind::Cost,
             Self::CloudTrail {} => StreamKind::Audit,
         }
     }
@@ -413,7 +446,7 @@ impl Format {
             Self::Nab {} => Some(&NAB),
             Self::SensorWide { mapping } => Some(mapping.channels.names()),
             Self::SensorLong { mapping } => Some(mapping.channels.names()),
-            Self::Focus { .. } | Self::Charges { .. } | Self::CloudTrail {} => None,
+            _ => None,
         }
     }
 
@@ -458,6 +491,11 @@ impl Format {
             Self::SensorLong { mapping } => by(&mapping.encoding),
             Self::Focus { encoding, .. } => by(encoding),
             Self::Charges { mapping } => by(&mapping.encoding),
+            Self::AwsCur(export)
+            | Self::AzureCost(export)
+            | Self::AzureAmortisedCost(export)
+            | Self::GcpBilling(export)
+            | Self::OciCost(export) => by(&export.encoding),
             Self::CloudTrail {} => has(&[".json", ".jsonl", ".ndjson"]),
         }
     }
@@ -515,7 +553,21 @@ mod tests {
         assert_eq!(wide.channels().unwrap(), ["a", "b"]);
         let again: Format = serde_json::from_str(&serde_json::to_string(&wide).unwrap()).unwrap();
         assert_eq!(wide, again);
-        for name in ["cmapss", "smd", "asd", "skab", "ai4i", "nab", "focus", "cloudtrail"] {
+        for name in [
+            "cmapss",
+            "smd",
+            "asd",
+            "skab",
+            "ai4i",
+            "nab",
+            "focus",
+            "cloudtrail",
+            "aws-cur",
+            "azure-cost",
+            "azure-amortised-cost",
+            "gcp-billing",
+            "oci-cost",
+        ] {
             let format: Format =
                 serde_json::from_str(&format!(r#"{{"format": "{name}"}}"#)).unwrap();
             let typo = format!(r#"{{"format": "{name}", "chanels": 1}}"#);

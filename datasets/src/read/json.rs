@@ -375,7 +375,7 @@ impl Visitor<'_> for Key<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         Ok(match self.naming {
             Naming::Exact => self.keys.get(name).copied(),
-            Naming::Loose => self.keys.get(&self.naming.key(name)).copied(),
+            Naming::Loose | Naming::Bare => self.keys.get(&self.naming.key(name)).copied(),
         })
     }
 }

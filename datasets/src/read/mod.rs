@@ -28,7 +28,7 @@ mod wide;
 mod wide_parquet;
 mod zip;
 
-pub use charge::{ChargeMapping, From, Identity};
+pub use charge::{ChargeMapping, Export, From, Identity};
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
 pub use messages::Messages;
@@ -152,6 +152,11 @@ pub fn open<B: ChunkReader + 'static>(
             Ok(long::open(records, mapping, first_offset, skip_records))
         }
         Format::Focus { encoding, .. } => file.charges(format, *encoding, ','),
+        Format::AwsCur(export)
+        | Format::AzureCost(export)
+        | Format::AzureAmortisedCost(export)
+        | Format::GcpBilling(export)
+        | Format::OciCost(export) => file.native(format, export),
         Format::Charges { mapping } => file.charges(format, mapping.encoding, mapping.delimiter),
         Format::CloudTrail {} => {
             let records = json::Json::new(Source::new(file.blob, name)?, &[], Naming::Exact, true);
@@ -204,6 +209,32 @@ impl<B: ChunkReader + 'static> File<'_, B> {
         }
         let records = self.records(&layout, &plan.wants)?;
         TextReader::open(records, charge::Charges::new(plan.into()), first_offset, skip)
+    }
+
+    fn native(self, format: &Format, export: &Export) -> Result<Box<dyn Reader>> {
+        let provider = charge::provider(format)?;
+        let decode = charge::Native::new(provider, export);
+        let layout = Layout::of(self.name, export.encoding, ',', Naming::Bare)?;
+        let (first_offset, skip) = (self.first_offset, self.skip);
+        let naming = layout.naming;
+        let (records, tags): (Box<dyn Records>, _) = match (layout.encoding, provider.tags()) {
+            (Encoding::Csv, Some(prefix)) => {
+                let columns = Columns::Header { wants: decode.wants(), naming };
+                let source = Source::new(self.blob, self.name)?;
+                let separator = Separator::Byte(layout.delimiter);
+                let mut records = Delimited::new(source, separator, &columns)?;
+                let tags = records.also(prefix, naming);
+                (Box::new(records), tags)
+            }
+            (Encoding::Parquet, prefix) => {
+                let (blob, name) = (self.blob, self.name);
+                let (records, tags) =
+                    columnar::Columnar::also(blob, name, decode.wants(), naming, prefix)?;
+                (Box::new(records), tags)
+            }
+            _ => (self.records(&layout, decode.wants())?, Vec::new()),
+        };
+        TextReader::open(records, decode.with_tags(tags), first_offset, skip)
     }
 
     fn records(self, layout: &Layout, wants: &[Want]) -> Result<Box<dyn Records>> {

@@ -106,6 +106,8 @@ pub(crate) enum Naming {
     Exact,
     /// Without regard to case, spaces and underscores: `billed_cost` is `BilledCost`.
     Loose,
+    /// By letters and digits alone: `line_item_product_code` is `lineItem/ProductCode`.
+    Bare,
 }
 
 impl Naming {
@@ -115,6 +117,11 @@ impl Naming {
             Self::Loose => name
                 .chars()
                 .filter(|c| !matches!(c, '_' | ' '))
+                .map(|c| c.to_ascii_lowercase())
+                .collect(),
+            Self::Bare => name
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
                 .map(|c| c.to_ascii_lowercase())
                 .collect(),
         }
@@ -150,6 +157,17 @@ pub(crate) fn select(
         return Ok(selected);
     }
     Err(Error::Columns { file: file.to_owned(), missing: missing.join(", "), found: listed(found) })
+}
+
+/// Where the columns stand whose names begin with a prefix and go on, and their names.
+pub(crate) fn below(found: &[String], prefix: &str, naming: Naming) -> (Vec<usize>, Vec<String>) {
+    let prefix = naming.key(prefix);
+    let is_below = |name: &str| {
+        let key = naming.key(name);
+        key.len() > prefix.len() && key.starts_with(&prefix)
+    };
+    let all = found.iter().enumerate().filter(|(_, name)| is_below(name));
+    all.map(|(at, name)| (at, name.clone())).unzip()
 }
 
 /// Names for a message: the first hundred.

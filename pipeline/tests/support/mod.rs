@@ -278,6 +278,7 @@ line = ["line"]
 version = "version"
 [stream.bill]
 by = []
+lines = true
 [stream.anomaly]
 history_days = 14
 min_history_days = 7

@@ -18,9 +18,12 @@ mod columnar;
 mod decode;
 mod detail;
 pub(super) mod focus;
+mod native;
 
 pub(super) use columnar::open as open_parquet;
 pub(super) use decode::Charges;
+pub use native::Export;
+pub(super) use native::{Native, Provider};
 
 /// Where a table of charges keeps what; the names are the file's, letter by letter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +129,21 @@ pub(super) fn plan(format: &Format) -> crate::Result<Plan> {
             Ok(focus::plan(&identity, known.as_deref(), *lines))
         }
         _ => Err(crate::Error::Configuration("not a format of charges".to_owned())),
+    }
+}
+
+/// Whose export a format is.
+///
+/// # Errors
+/// [`crate::Error::Configuration`] when it is another format.
+pub(super) fn provider(format: &Format) -> crate::Result<Provider> {
+    match format {
+        Format::AwsCur(_) => Ok(Provider::Aws),
+        Format::AzureCost(_) => Ok(Provider::Azure { amortised: false }),
+        Format::AzureAmortisedCost(_) => Ok(Provider::Azure { amortised: true }),
+        Format::GcpBilling(_) => Ok(Provider::Gcp),
+        Format::OciCost(_) => Ok(Provider::Oci),
+        _ => Err(crate::Error::Configuration("not a provider's export".to_owned())),
     }
 }
 
