@@ -3,7 +3,8 @@
 use super::View;
 
 /// Of the rows that state one line, the one that the ledger holds: the order is that of the operator
-/// `bill`, so that sums of these rows are those of `cost_daily`.
+/// `bill`, so that sums of these rows are those of `cost_daily`. Only lines told more than once, which
+/// are few, are put in order.
 pub(super) const FOCUS: View = View {
     name: "focus",
     description: "row of a bill that holds now, under FOCUS's own column names, which are written in \
@@ -71,14 +72,29 @@ pub(super) const FOCUS: View = View {
         ("x_KnownOn", "day on which the row became known"),
     ],
     sql: r#"
-            WITH placed AS (
+            WITH told AS (
+                SELECT source, entity_id, DATE_TRUNC('month', day) AS month, line,
+                       COUNT(*) AS times, MIN("partition") AS first_partition,
+                       MIN(offset_from) AS first_offset
+                FROM cost_lines WHERE line IS NOT NULL
+                GROUP BY source, entity_id, DATE_TRUNC('month', day), line
+            ), placed AS (
                 SELECT *, CAST(1 AS BIGINT) AS place FROM cost_lines WHERE line IS NULL
                 UNION ALL
-                SELECT *, CAST(ROW_NUMBER() OVER (
-                           PARTITION BY source, entity_id, DATE_TRUNC('month', day), line
-                           ORDER BY version DESC, effective_cost DESC, billed_cost DESC, rank DESC,
-                                    partition, offset_from) AS BIGINT) AS place
-                FROM cost_lines WHERE line IS NOT NULL
+                SELECT l.*, CAST(1 AS BIGINT) AS place
+                FROM cost_lines l JOIN told
+                  ON told.source = l.source AND told.first_partition = l."partition"
+                     AND told.first_offset = l.offset_from
+                WHERE told.times = 1
+                UNION ALL
+                SELECT l.*, CAST(ROW_NUMBER() OVER (
+                           PARTITION BY l.source, l.entity_id, DATE_TRUNC('month', l.day), l.line
+                           ORDER BY l.version DESC, l.effective_cost DESC, l.billed_cost DESC,
+                                    l.rank DESC, l."partition", l.offset_from) AS BIGINT) AS place
+                FROM cost_lines l JOIN told
+                  ON told.source = l.source AND told.entity_id = l.entity_id
+                     AND told.month = DATE_TRUNC('month', l.day) AND told.line = l.line
+                WHERE told.times > 1
             )
             SELECT billed_cost AS "BilledCost", effective_cost AS "EffectiveCost",
                    currency AS "BillingCurrency", billing_account AS "BillingAccountId",
