@@ -1,7 +1,7 @@
 //! The exported BiLSTM against the training backend, and what it learned.
 #![cfg(feature = "train")]
 
-use cloudops_models::forecast::bilstm::{BiLstm, Training, Window, train};
+use cloudops_models::forecast::bilstm::{BiLstm, PRETRAINED, Training, Window, train};
 use cloudops_models::forecast::{Cadence, Forecaster, History};
 
 fn short() -> Training {
@@ -78,4 +78,23 @@ fn quantiles_are_in_order_and_scale_with_the_series() {
 fn full_training() {
     let learned = train(&Training::default()).unwrap();
     eprintln!("losses {:?}, {} bytes", learned.losses, learned.onnx.len());
+}
+
+#[test]
+fn the_model_that_ships_knows_a_week() {
+    let values: Vec<f64> = (0..140).map(|day| 70.0 + f64::from(day % 7) * 10.0).collect();
+    let history = History::new(Cadence::Daily, 0, &values);
+    let mut model = BiLstm::open(PRETRAINED).unwrap();
+    let ahead = model.forecast(&history, 30, 1).unwrap();
+    for (at, day) in ahead.days.iter().take(14).enumerate() {
+        let want = 70.0 + (at % 7) as f64 * 10.0;
+        assert!((day.p50 - want).abs() < 0.1 * want, "{at}: {day:?}");
+        assert!(day.p10 <= day.p50 && day.p50 <= day.p90, "{at}: {day:?}");
+    }
+}
+
+#[test]
+#[ignore = "a minute or two: learns the model that ships anew"]
+fn the_model_that_ships_is_what_its_settings_give() {
+    assert!(train(&Training::default()).unwrap().onnx == PRETRAINED);
 }

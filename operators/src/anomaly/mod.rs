@@ -209,7 +209,8 @@ impl Anomalies {
             let unit = &self.units[judged.place as usize];
             let Some(now) = unit.judge(judged.day, judged.scope, &self.rules) else { continue };
             let was_off = before.is_some_and(|before| before.is_off());
-            if before.is_none_or(|before| before.now != now.now) && (was_off || now.is_off()) {
+            // What it rests on has changed, even where what came later adds up to nothing.
+            if was_off || now.is_off() {
                 found.push((judged, now));
             }
         }
