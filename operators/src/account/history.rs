@@ -11,11 +11,12 @@ use std::ops::Range;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct History {
     on_time: BTreeMap<i32, i128>,
-    late: Vec<Late>,
+    /// By day, then by the day on which it became known.
+    late: BTreeMap<(i32, i32), i128>,
 }
 
 /// What became known of a day after it had closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Late {
     pub(crate) day: i32,
     pub(crate) known_on: i32,
@@ -32,11 +33,8 @@ impl History {
 
     /// Adds what became known later; `None` where it exceeds 128 bits.
     pub(crate) fn add_late(&mut self, late: Late) -> Option<()> {
-        let same = self.late.iter_mut().find(|l| (l.day, l.known_on) == (late.day, late.known_on));
-        match same {
-            Some(known) => known.amount = known.amount.checked_add(late.amount)?,
-            None => self.late.push(late),
-        }
+        let known = self.late.entry((late.day, late.known_on)).or_default();
+        *known = known.checked_add(late.amount)?;
         Some(())
     }
 
@@ -46,7 +44,10 @@ impl History {
             let known = self.on_time.entry(*day).or_default();
             *known = known.saturating_add(*amount);
         }
-        self.late.extend_from_slice(&other.late);
+        for (at, amount) in &other.late {
+            let known = self.late.entry(*at).or_default();
+            *known = known.saturating_add(*amount);
+        }
     }
 
     /// What was known of a day when it closed; `None` where nothing was.
@@ -56,9 +57,9 @@ impl History {
 
     /// What is known of a day by the end of the day `known_by`; `None` where nothing is.
     pub(crate) fn known_by(&self, day: i32, known_by: i32) -> Option<i128> {
-        let late = self.late.iter().filter(|l| l.day == day && l.known_on <= known_by);
-        late.fold(self.at_close(day), |sum, late| {
-            Some(sum.unwrap_or_default().saturating_add(late.amount))
+        let late = self.late.range((day, i32::MIN)..=(day, known_by));
+        late.fold(self.at_close(day), |sum, (_, amount)| {
+            Some(sum.unwrap_or_default().saturating_add(*amount))
         })
     }
 
@@ -74,11 +75,11 @@ impl History {
 
     /// Whether anything was known by a day of the days in a range, or is now of one day more.
     pub(crate) fn is_known_within(&self, days: Range<i32>, known_by: i32, and: i32) -> bool {
-        self.on_time.range(days.clone()).next().is_some()
+        let mut late = self.late.range((days.start, i32::MIN)..(days.end, i32::MIN));
+        self.on_time.range(days).next().is_some()
             || self.on_time.contains_key(&and)
-            || self.late.iter().any(|late| {
-                late.day == and || (days.contains(&late.day) && late.known_on <= known_by)
-            })
+            || self.late.range((and, i32::MIN)..=(and, i32::MAX)).next().is_some()
+            || late.any(|((_, known_on), _)| *known_on <= known_by)
     }
 
     /// Forgets what is older.
@@ -86,7 +87,9 @@ impl History {
         if self.on_time.first_key_value().is_some_and(|(first, _)| *first < day) {
             self.on_time = self.on_time.split_off(&day);
         }
-        self.late.retain(|late| late.day >= day);
+        if self.late.first_key_value().is_some_and(|((first, _), _)| *first < day) {
+            self.late = self.late.split_off(&(day, i32::MIN));
+        }
     }
 
     /// Whether it says nothing.
@@ -97,9 +100,8 @@ impl History {
     /// All of it: what was known when days closed, by day, then what came later, in order.
     pub(crate) fn rows(&self) -> Vec<(i32, Option<i32>, i128)> {
         let on_time = self.on_time.iter().map(|(day, amount)| (*day, None, *amount));
-        let mut late = self.late.clone();
-        late.sort_unstable();
-        let late = late.iter().map(|late| (late.day, Some(late.known_on), late.amount));
+        let late =
+            self.late.iter().map(|((day, known_on), amount)| (*day, Some(*known_on), *amount));
         on_time.chain(late).collect()
     }
 
@@ -107,7 +109,7 @@ impl History {
     pub(crate) fn restore(&mut self, (day, known_on, amount): (i32, Option<i32>, i128)) {
         match known_on {
             None => drop(self.on_time.insert(day, amount)),
-            Some(known_on) => self.late.push(Late { day, known_on, amount }),
+            Some(known_on) => drop(self.late.insert((day, known_on), amount)),
         }
     }
 }

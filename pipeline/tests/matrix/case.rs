@@ -233,14 +233,6 @@ rollups = ["account"]
 history_days = 14
 min_history_days = 7
 sensitivity = 0.2
-[stream.forecast]
-min_history_days = 7
-horizon_days = 31
-candidates = ["seasonal-naive"]
-[[stream.budget]]
-name = "small"
-currency = "USD"
-amount = 20.0
 [stream.output]
 windows = true
 "#;
