@@ -74,13 +74,6 @@ fn quantiles_are_in_order_and_scale_with_the_series() {
 }
 
 #[test]
-#[ignore = "trains in full; prints how long it takes and what it comes to"]
-fn full_training() {
-    let learned = train(&Training::default()).unwrap();
-    eprintln!("losses {:?}, {} bytes", learned.losses, learned.onnx.len());
-}
-
-#[test]
 fn the_model_that_ships_knows_a_week() {
     let values: Vec<f64> = (0..140).map(|day| 70.0 + f64::from(day % 7) * 10.0).collect();
     let history = History::new(Cadence::Daily, 0, &values);

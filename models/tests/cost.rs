@@ -30,7 +30,7 @@ const FIELDS: [&str; 10] = [
     "bias",
 ];
 
-/// Models without the BiLSTM, which has to be learned first.
+/// Models that take least time.
 const QUICK: [CostModel; 3] = [CostModel::SeasonalNaive, CostModel::Ets, CostModel::Robust];
 
 /// A bill of so many days from 2020-01-01 on, with a missing day, whose weekends are cheaper.
@@ -226,7 +226,7 @@ fn the_committed_report_is_what_its_rows_say() {
 }
 
 #[test]
-#[ignore = "takes minutes; regenerates models/evaluation from the real sets"]
+#[ignore = "rewrites models/evaluation from the real sets"]
 fn the_committed_report() {
     let dir = real().expect("CLOUDOPS_DATASETS names the real sets");
     let found = evaluate_cost(&dir, &CostOptions::default(), &mut Silent).unwrap();

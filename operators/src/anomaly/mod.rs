@@ -5,8 +5,9 @@
 //! against an [`expectation`](self) from the days before as they were known then. The difference in
 //! money is divided among the names of every dimension that totals are told apart by; each
 //! dimension's rows sum to it exactly. Where the whole was not strange, each service is judged alone:
-//! what is small beside an account may be large for what it is of. Whether a day is strange and whether that is worth looking at
-//! are two questions: the first is answered by the usual error, the second by an amount.
+//! what is small beside an account may be large for what it is of. Whether a day is strange and whether
+//! that is worth looking at are two questions: the first is answered by the usual error, the second by
+//! an amount.
 //!
 //! **Corrections.** What becomes known later changes the day's amount and not what was expected of
 //! it. Where the day has thereby become usual, its anomaly is *retracted*, in the epoch in which the
@@ -113,7 +114,7 @@ struct Rules {
 
 /// What is judged: a day of an account and currency, all of it or one service alone. Ordered as
 /// results are, but for names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Judged {
     /// Which unit.
     place: u32,
@@ -132,7 +133,7 @@ pub struct Anomalies {
     /// By shard: its units.
     shards: Vec<Vec<u32>>,
     /// Days judged before that this epoch brings something of: what was said of them till now.
-    touched: Vec<(Judged, Option<Record>)>,
+    touched: HashMap<Judged, Option<Record>>,
 }
 
 impl Anomalies {
@@ -157,7 +158,7 @@ impl Anomalies {
             units: Vec::new(),
             places: HashMap::new(),
             shards: vec![Vec::new(); SHARDS],
-            touched: Vec::new(),
+            touched: HashMap::new(),
         })
     }
 
@@ -191,10 +192,9 @@ impl Anomalies {
         }
         for scope in [Scope::Total, Scope::Service(change.service)] {
             let judged = Judged { place, day: change.day, scope };
-            if !self.touched.iter().any(|(known, _)| *known == judged) {
-                let before = unit.judge(change.day, scope, &self.rules);
-                self.touched.push((judged, before));
-            }
+            self.touched
+                .entry(judged)
+                .or_insert_with(|| unit.judge(change.day, scope, &self.rules));
         }
     }
 

@@ -56,7 +56,7 @@ impl Record {
 }
 
 /// What of a day is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
     /// All of it.
     Total,

@@ -225,7 +225,7 @@ impl Bill {
     fn take(&mut self, charge: &Charge) -> Result<()> {
         let Charge { place, key, digest, version, billed, effective, mut cause, delivery } =
             *charge;
-        if delivery.0 != 0 && !self.supersede(delivery, place, cause)? {
+        if delivery.0 != 0 && !self.supersede(delivery, cause)? {
             self.duplicates += 1;
             return Ok(());
         }
@@ -260,17 +260,9 @@ impl Bill {
     }
 
     /// Makes a row's delivery the latest of its period, unless a later one is known: whether it counts.
-    fn supersede(
-        &mut self,
-        (scope, label): (Symbol, Symbol),
-        place: u32,
-        cause: Cause,
-    ) -> Result<bool> {
+    fn supersede(&mut self, (scope, label): (Symbol, Symbol), cause: Cause) -> Result<bool> {
         let Some(deliveries) = &mut self.deliveries else { return Ok(true) };
         let delivered = deliveries.of(scope);
-        if !delivered.places.contains(&place) {
-            delivered.places.push(place);
-        }
         let known = delivered.label;
         if known == label {
             return Ok(true);
@@ -317,6 +309,9 @@ impl Bill {
         });
         self.months.push((entity, number, Month::default()));
         self.scopes.push(scope);
+        if let Some(deliveries) = self.deliveries.as_mut().filter(|_| scope != 0) {
+            deliveries.of(scope).places.push(place);
+        }
         self.places.insert((entity, number, scope), place);
         self.shards[usize::from(shard.0)].push(place);
         place

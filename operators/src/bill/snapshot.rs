@@ -55,10 +55,9 @@ fn state_schema() -> SchemaRef {
 
 impl Bill {
     /// Takes up which delivery an account's month is of.
-    fn take_up_delivery(&mut self, scope: Symbol, place: u32, label: Option<&str>) {
+    fn take_up_delivery(&mut self, scope: Symbol, label: Option<&str>) {
         let Some(deliveries) = &mut self.deliveries else { return };
         let delivered = deliveries.of(scope);
-        delivered.places.push(place);
         delivered.label = label.map_or(0, |label| self.symbols.of(label));
     }
 
@@ -198,7 +197,6 @@ impl Snapshot for Bill {
                     let place = self.place(entity, month, scope);
                     self.take_up_delivery(
                         scope,
-                        place,
                         deliveries.is_valid(row).then(|| deliveries.value(row)),
                     );
                     place
