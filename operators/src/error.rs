@@ -37,6 +37,9 @@ pub enum Error {
         /// The runtime's message.
         reason: String,
     },
+    /// State that was put outside of memory cannot be written there or read again.
+    #[error("state outside of memory: {0}")]
+    Shelf(String),
     /// Arrow refused an operation, which is a bug here.
     #[error(transparent)]
     Arrow(#[from] ArrowError),

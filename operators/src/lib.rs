@@ -41,6 +41,7 @@ pub mod rollup;
 pub mod schema;
 pub mod score;
 pub mod seeded;
+pub mod shelf;
 pub mod snapshot;
 pub mod supervise;
 pub mod threshold;

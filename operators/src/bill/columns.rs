@@ -75,6 +75,11 @@ impl<'a> Columns<'a> {
         Ok(self)
     }
 
+    /// The greatest day that days before had closed by.
+    pub(super) fn closed_before(&self) -> i32 {
+        self.closed_before.iter().copied().max().unwrap_or(i32::MIN)
+    }
+
     /// A row's delivery: who is charged, the period's first day, and the delivery's label.
     pub(super) fn delivery(&self, row: usize) -> Option<(Symbol, i32, Symbol)> {
         let delivered = self.delivered.as_ref()?;

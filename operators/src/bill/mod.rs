@@ -17,6 +17,9 @@
 //!
 //! **Deliveries.** Where periods are delivered anew as a whole ([`delivery`](self)), the latest
 //! delivery of a billing account's period replaces what those before it said.
+//!
+//! **Memory.** Months that have closed are put away on a [shelf](crate::shelf), where there is one, and
+//! fetched back when a row asks for them ([`rest`](self)).
 
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
@@ -34,6 +37,7 @@ mod delivery;
 pub(crate) mod key;
 mod lines;
 mod month;
+mod rest;
 mod rows;
 mod snapshot;
 mod statement;
@@ -51,6 +55,7 @@ pub use key::Dimension;
 use key::{Grain, Key, Symbol, Symbols};
 use lines::{Digest, Stated};
 use month::{Month, NONE, Sums};
+use rest::{Rest, Resting};
 pub use rows::*;
 pub use statement::{RANK, Statements};
 
@@ -127,18 +132,33 @@ struct Charge {
     delivery: (Symbol, Symbol),
 }
 
+/// An account's charges in one calendar month.
+#[derive(Debug)]
+struct Unit {
+    entity: Symbol,
+    /// The month: see [`month_of`].
+    number: i32,
+    /// The period that it is delivered with; 0 where none is.
+    scope: Symbol,
+    /// Empty while it is put away.
+    month: Month,
+    resting: Resting,
+    /// Whether anything has changed since the last checkpoint.
+    changed: bool,
+}
+
 /// The operator: keeps totals and lines, and gives changes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bill {
     grain: Grain,
     symbols: Symbols,
     /// Accounts' months, and where each is.
-    months: Vec<(Symbol, i32, Month)>,
+    units: Vec<Unit>,
     places: HashMap<(Symbol, i32, Symbol), u32>,
-    /// By account's month: the period that it is delivered with; 0 where none is.
-    scopes: Vec<Symbol>,
     /// By shard: its accounts' months; where periods are delivered, those of billing accounts.
     shards: Vec<Vec<u32>>,
+    /// Where there is a shelf: what goes there.
+    rest: Option<Rest>,
     /// What has been delivered, where periods are delivered as a whole.
     deliveries: Option<Deliveries>,
     changes: Vec<Change>,
@@ -155,9 +175,9 @@ impl Bill {
         Ok(Self {
             grain: Grain::new(dimensions)?,
             symbols: Symbols::default(),
-            months: Vec::new(),
+            units: Vec::new(),
             places: HashMap::new(),
-            scopes: Vec::new(),
+            rest: None,
             deliveries: None,
             shards: vec![Vec::new(); SHARDS],
             changes: Vec::new(),
@@ -178,7 +198,8 @@ impl Bill {
     /// ([`crate::schema::cost::judged`]).
     ///
     /// # Errors
-    /// [`Error::Column`] when a column is missing, or a total exceeds `Decimal128(38, 12)`.
+    /// [`Error::Column`] when a column is missing, or a total exceeds `Decimal128(38, 12)`;
+    /// [`Error::Shelf`] when a month that was put away cannot be fetched.
     pub fn push(
         &mut self,
         partition: Partition,
@@ -189,6 +210,7 @@ impl Bill {
         if self.deliveries.is_some() {
             columns = columns.delivered(rows, &mut self.symbols)?;
         }
+        self.closed(columns.closed_before());
         let mut calendar = Calendar::default();
         let mut selected = selected(rows, selection);
         let mut charges = Vec::with_capacity(TOGETHER);
@@ -198,6 +220,7 @@ impl Bill {
                 let delivery = self.delivery(&columns, row);
                 let month = calendar.month(columns.days[row]);
                 let place = self.place(columns.entities.get(row), month, delivery.0);
+                self.touch(place)?;
                 charges.push(Charge { delivery, ..columns.charge(row, place, partition) });
             }
             if charges.is_empty() {
@@ -214,7 +237,7 @@ impl Bill {
 
     /// Looks at what a charge will change.
     fn meet(&self, charge: &Charge) -> u32 {
-        let month = &self.months[charge.place as usize].2;
+        let month = &self.units[charge.place as usize].month;
         let line = charge.digest.map_or(0, |digest| month.lines.meet(digest));
         let total =
             month.find(&charge.key).map_or(NONE, |number| month.totals[number as usize].change);
@@ -229,7 +252,7 @@ impl Bill {
             self.duplicates += 1;
             return Ok(());
         }
-        let month = &self.months[place as usize].2;
+        let month = &self.units[place as usize].month;
         let before = digest.and_then(|digest| month.lines.get(digest));
         if let Some(before) = before {
             let known = &month.totals[before.key as usize].key;
@@ -243,7 +266,7 @@ impl Bill {
             cause.reason = Reason::Restatement;
             self.change(place, before.key, before.sums().negated(), cause, false)?;
         }
-        let month = &mut self.months[place as usize].2;
+        let month = &mut self.units[place as usize].month;
         let stated = Stated { version, billed, effective, key: month.key(key) };
         if let Some(digest) = digest {
             month.lines.state(digest, stated, before.is_some());
@@ -272,10 +295,11 @@ impl Bill {
         }
         delivered.label = label;
         for place in delivered.places.clone() {
+            self.touch(place)?;
             // The label is part of its state.
-            self.months[place as usize].2.changed = true;
-            for key in 0..self.months[place as usize].2.totals.len() as u32 {
-                let sums = self.months[place as usize].2.totals[key as usize].sums;
+            self.units[place as usize].changed = true;
+            for key in 0..self.units[place as usize].month.totals.len() as u32 {
+                let sums = self.units[place as usize].month.totals[key as usize].sums;
                 if sums != Sums::default() {
                     let cause = Cause { reason: Reason::Restatement, ..cause };
                     self.change(place, key, sums.negated(), cause, false)?;
@@ -290,10 +314,10 @@ impl Bill {
         std::mem::take(&mut self.duplicates)
     }
 
-    /// Keys that hold a total, and lines known.
+    /// Keys that hold a total, and lines, in memory.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let sizes = self.months.iter().map(|(_, _, month)| (month.totals.len(), month.lines.len()));
+        let sizes = self.units.iter().map(|unit| (unit.month.totals.len(), unit.month.lines.len()));
         sizes.fold((0, 0), |(keys, lines), (k, l)| (keys + k, lines + l))
     }
 
@@ -302,13 +326,14 @@ impl Bill {
         if let Some(place) = self.places.get(&(entity, number, scope)) {
             return *place;
         }
-        let place = self.months.len() as u32;
+        let place = self.units.len() as u32;
         let shard = Shard::of(match self.symbols.name(scope) {
             Some(scope) => Deliveries::payer(scope),
             None => self.symbols.name(entity).unwrap_or_default(),
         });
-        self.months.push((entity, number, Month::default()));
-        self.scopes.push(scope);
+        let (month, resting) = (Month::default(), Resting::default());
+        self.units.push(Unit { entity, number, scope, month, resting, changed: false });
+        self.is_awake(place);
         if let Some(deliveries) = self.deliveries.as_mut().filter(|_| scope != 0) {
             deliveries.of(scope).places.push(place);
         }
@@ -327,9 +352,9 @@ impl Bill {
         cause: Cause,
         counts: bool,
     ) -> Result<()> {
-        let month = &mut self.months[place as usize].2;
-        month.changed = true;
-        let total = &mut month.totals[key as usize];
+        let unit = &mut self.units[place as usize];
+        unit.changed = true;
+        let total = &mut unit.month.totals[key as usize];
         let before = total.sums;
         total.sums = before.plus(&sums).ok_or_else(|| Error::Column {
             column: EFFECTIVE_COST.to_owned(),
@@ -374,11 +399,18 @@ impl Bill {
     /// none when there are none. Columns: [`change_schema`].
     ///
     /// # Errors
-    /// Only where Arrow refuses to build the batch, which is a bug.
+    /// [`Error::Shelf`] when a month that has closed cannot be put away.
     pub fn take_changes(&mut self) -> Result<Option<RecordBatch>> {
+        let changes = self.changes_of_epoch()?;
+        self.rest()?;
+        Ok(changes)
+    }
+
+    fn changes_of_epoch(&mut self) -> Result<Option<RecordBatch>> {
         let mut changes = std::mem::take(&mut self.changes);
         for change in &changes {
-            self.months[change.place as usize].2.totals[change.key as usize].change = NONE;
+            let unit = &mut self.units[change.place as usize];
+            unit.month.totals[change.key as usize].change = NONE;
         }
         if self.deliveries.is_some() {
             // What was delivered anew and comes to the same.
@@ -390,9 +422,9 @@ impl Bill {
         let ranks = self.symbols.ranks();
         // The changes of a key keep their order: each begins where the one before it ended.
         changes.sort_by_cached_key(|change| {
-            let (entity, _, month) = &self.months[change.place as usize];
-            let Key { places, day } = month.totals[change.key as usize].key;
-            (ranks[*entity as usize], day, places.map(|place| ranks[place as usize]))
+            let unit = &self.units[change.place as usize];
+            let Key { places, day } = unit.month.totals[change.key as usize].key;
+            (ranks[unit.entity as usize], day, places.map(|place| ranks[place as usize]))
         });
         self.rows(&changes).map(Some)
     }

@@ -52,8 +52,6 @@ pub(super) struct Month {
     /// Numbers of keys.
     index: HashTable<u32>,
     pub(super) lines: Lines,
-    /// Whether anything has changed since the last checkpoint.
-    pub(super) changed: bool,
 }
 
 /// A key's hash: within one process only.

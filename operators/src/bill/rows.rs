@@ -77,9 +77,10 @@ impl Bill {
             let sums = Decimal128Array::from_iter_values(changes.iter().map(of));
             Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
         };
-        let at = |change: &Change| &self.months[change.place as usize];
-        let key = |change: &Change| at(change).2.totals[change.key as usize].key;
-        let entities = changes.iter().map(|change| self.symbols.name(at(change).0).unwrap_or(""));
+        let at = |change: &Change| &self.units[change.place as usize];
+        let key = |change: &Change| at(change).month.totals[change.key as usize].key;
+        let entities =
+            changes.iter().map(|change| self.symbols.name(at(change).entity).unwrap_or(""));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from_iter_values(changes.iter().map(|c| c.partition))),
             offset(|change| change.from),

@@ -6,6 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Decimal128Array, FixedSizeBinaryBuilder, Int64Array,
     RecordBatch, StringArray, UInt32Array,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, SchemaRef, UInt32Type,
 };
@@ -53,6 +54,10 @@ fn state_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+fn refused(reason: &str) -> Error {
+    Error::Snapshot { operator: "bill", reason: reason.to_owned() }
+}
+
 impl Bill {
     /// Takes up which delivery an account's month is of.
     fn take_up_delivery(&mut self, scope: Symbol, label: Option<&str>) {
@@ -64,32 +69,26 @@ impl Bill {
     /// A shard's accounts' months in order, with their keys in the snapshot.
     fn units(&self, shard: Shard, extent: Extent) -> Vec<(String, u32)> {
         let places = self.shards[usize::from(shard.0)].iter();
-        let wanted =
-            |place: &&u32| extent == Extent::Whole || self.months[**place as usize].2.changed;
-        let mut units: Vec<(String, u32)> = places
-            .filter(wanted)
-            .map(|place| {
-                let (entity, month, _) = &self.months[*place as usize];
-                let name = self.symbols.name(*entity).unwrap_or_default();
-                let scope = self.symbols.name(self.scopes[*place as usize]).unwrap_or_default();
-                (format!("{name}{SEPARATOR}{month}{SEPARATOR}{scope}"), *place)
-            })
-            .collect();
+        let wanted = |place: &&u32| extent == Extent::Whole || self.units[**place as usize].changed;
+        let mut units: Vec<(String, u32)> =
+            places.filter(wanted).map(|place| (self.name(*place), *place)).collect();
         units.sort();
         units
     }
-}
 
-impl Snapshot for Bill {
-    fn operator(&self) -> &'static str {
-        "bill"
+    /// What an account's month is called in snapshots.
+    pub(super) fn name(&self, place: u32) -> String {
+        let unit = &self.units[place as usize];
+        let name = self.symbols.name(unit.entity).unwrap_or_default();
+        let scope = self.symbols.name(unit.scope).unwrap_or_default();
+        format!("{name}{SEPARATOR}{}{SEPARATOR}{scope}", unit.number)
     }
 
-    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
-        let units = self.units(shard, extent);
+    /// The state of accounts' months in memory; `None` where they hold none.
+    pub(super) fn state(&self, units: &[(String, u32)]) -> Result<Option<RecordBatch>> {
         let mut rows = Vec::new();
         for (unit, (_, place)) in units.iter().enumerate() {
-            let month = &self.months[*place as usize].2;
+            let month = &self.units[*place as usize].month;
             for (number, total) in month.totals.iter().enumerate() {
                 rows.push(Row {
                     unit,
@@ -139,7 +138,7 @@ impl Snapshot for Bill {
         let versions = rows.iter().map(|row| row.line.map(|(_, version)| version));
         let charges = rows.iter().map(|row| row.sums.charges);
         let deliveries = rows.iter().map(|row| {
-            let scope = self.scopes[units[row.unit].1 as usize];
+            let scope = self.units[units[row.unit].1 as usize].scope;
             self.symbols.name(self.deliveries.as_ref()?.label(scope))
         });
         columns.extend([
@@ -153,18 +152,12 @@ impl Snapshot for Bill {
         Ok(Some(RecordBatch::try_new(state_schema(), columns)?))
     }
 
-    fn changes(&self) -> Option<Changes> {
-        let changed = self.months.iter().filter(|(_, _, month)| month.changed).count();
-        Some(Changes { keys: self.months.len(), changed })
-    }
-
-    fn saved(&mut self) {
-        self.months.iter_mut().for_each(|(_, _, month)| month.changed = false);
-    }
-
-    fn restore(&mut self, _: Shard, state: &RecordBatch) -> Result<()> {
-        let refused =
-            |reason: &str| Error::Snapshot { operator: "bill", reason: reason.to_owned() };
+    /// Takes rows of state up where `place` says, by account's month and delivery.
+    pub(super) fn fill(
+        &mut self,
+        state: &RecordBatch,
+        place: impl Fn(&mut Self, &str, Option<&str>) -> Result<u32>,
+    ) -> Result<()> {
         if state.schema().fields() != state_schema().fields() {
             return Err(refused("its columns are not those of this build"));
         }
@@ -182,27 +175,14 @@ impl Snapshot for Bill {
         let mut current = None;
         for row in 0..state.num_rows() {
             let unit = units.value(row);
-            let place = match current {
-                Some((known, place)) if known == unit => place,
+            let at = match current {
+                Some((known, at)) if known == unit => at,
                 _ => {
-                    let mut parts = unit.splitn(3, SEPARATOR);
-                    let name = parts.next();
-                    let month = parts.next().and_then(|month| month.parse().ok());
-                    let (Some(name), Some(month)) = (name, month) else {
-                        return Err(refused("a key is no month"));
-                    };
-                    let scope = parts.next().filter(|scope| !scope.is_empty());
-                    let (entity, scope) =
-                        (self.symbols.of(name), scope.map_or(0, |scope| self.symbols.of(scope)));
-                    let place = self.place(entity, month, scope);
-                    self.take_up_delivery(
-                        scope,
-                        deliveries.is_valid(row).then(|| deliveries.value(row)),
-                    );
-                    place
+                    let label = deliveries.is_valid(row).then(|| deliveries.value(row));
+                    place(self, unit, label)?
                 }
             };
-            current = Some((unit, place));
+            current = Some((unit, at));
             let sums = Sums {
                 billed: billed.value(row),
                 effective: effective.value(row),
@@ -215,7 +195,7 @@ impl Snapshot for Bill {
                     effective: sums.effective,
                     key: numbers[row],
                 };
-                let month = &mut self.months[place as usize].2;
+                let month = &mut self.units[at as usize].month;
                 month.lines.state(words(digests.value(row)), stated, false);
                 continue;
             }
@@ -225,7 +205,7 @@ impl Snapshot for Bill {
                     *symbol = self.symbols.of(names.value(row));
                 }
             }
-            let month = &mut self.months[place as usize].2;
+            let month = &mut self.units[at as usize].month;
             let number = month.key(Key { places: symbols, day: days.value(row) });
             if number != numbers[row] {
                 return Err(refused("its keys are not numbered in order"));
@@ -233,5 +213,53 @@ impl Snapshot for Bill {
             month.totals[number as usize].sums = sums;
         }
         Ok(())
+    }
+}
+
+impl Snapshot for Bill {
+    fn operator(&self) -> &'static str {
+        "bill"
+    }
+
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
+        let units = self.units(shard, extent);
+        let mut parts = Vec::new();
+        for units in units.chunk_by(|a, b| self.away(a.1).or(self.away(b.1)).is_none()) {
+            match self.away(units[0].1) {
+                Some(slot) => parts.push(self.fetch(slot)?),
+                None => parts.extend(self.state(units)?),
+            }
+        }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(concat_batches(&state_schema(), &parts)?))
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let changed = self.units.iter().filter(|unit| unit.changed).count();
+        Some(Changes { keys: self.units.len(), changed })
+    }
+
+    fn saved(&mut self) {
+        self.units.iter_mut().for_each(|unit| unit.changed = false);
+    }
+
+    fn restore(&mut self, _: Shard, state: &RecordBatch) -> Result<()> {
+        self.fill(state, |bill, unit, label| {
+            let mut parts = unit.splitn(3, SEPARATOR);
+            let name = parts.next();
+            let month = parts.next().and_then(|month| month.parse().ok());
+            let (Some(name), Some(month)) = (name, month) else {
+                return Err(refused("a key is no month"));
+            };
+            let scope = parts.next().filter(|scope| !scope.is_empty());
+            let (entity, scope) =
+                (bill.symbols.of(name), scope.map_or(0, |scope| bill.symbols.of(scope)));
+            let place = bill.place(entity, month, scope);
+            bill.take_up_delivery(scope, label);
+            Ok(place)
+        })?;
+        self.rest_restored()
     }
 }

@@ -17,6 +17,7 @@ use crate::schema::cost::{
     KNOWN_ON, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, REGION, SERVICE, VERSION,
 };
 use crate::schema::{ENTITY_ID, OFFSET, TS, texts};
+use crate::shelf::Memory;
 use crate::snapshot::{Extent, Snapshot, chunks, restore};
 use crate::watermark::Watermark;
 
@@ -222,7 +223,7 @@ fn amounts_beyond_64_bits_are_exact() {
 
 fn any_row() -> impl Strategy<Value = Row> {
     let line = prop::option::weighted(0.8, 0u8..12);
-    (0u8..3, 20i32..45, 0u8..3, line, 0i64..4, -50i128..50, any::<bool>()).prop_map(
+    (0u8..3, 20i32..75, 0u8..3, line, 0i64..4, -50i128..50, any::<bool>()).prop_map(
         |(account, day, service, line, version, amount, corrects)| Row {
             account,
             day,
@@ -281,15 +282,22 @@ proptest! {
         order.sort_by_key(|row| crate::key::hash(&(u64::from(*row) ^ seed).to_le_bytes()));
         let mut truth = Truth::new();
         let (mut kernel, mut clock, mut snapshots) = (bill(), Clock::new(0), Vec::new());
+        let mut shelved = bill().on_shelf(Box::new(Memory::default()));
         for part in order.chunks(cut) {
             let part = take_record_batch(&all, &UInt32Array::from(part.to_vec())).unwrap();
-            kernel.push(Partition(0), &clock.judge(&part).unwrap(), None).unwrap();
-            if let Some(changes) = kernel.take_changes().unwrap() {
+            let rows = clock.judge(&part).unwrap();
+            kernel.push(Partition(0), &rows, None).unwrap();
+            shelved.push(Partition(0), &rows, None).unwrap();
+            let changes = kernel.take_changes().unwrap();
+            prop_assert_eq!(&changes, &shelved.take_changes().unwrap());
+            if let Some(changes) = changes {
                 fold(&mut truth, &changes);
             }
             let extent = if snapshots.is_empty() { Extent::Whole } else { Extent::Changed };
             snapshots.push(state(&kernel, extent));
-            let mut next = bill();
+            prop_assert_eq!(snapshots.last(), Some(&state(&shelved, extent)));
+            shelved.saved();
+            let mut next = bill().on_shelf(Box::new(Memory::default()));
             restore(&mut next, &snapshots, |_| true).unwrap();
             prop_assert_eq!(state(&next, Extent::Whole), state(&kernel, Extent::Whole));
             prop_assert_eq!(next.changes().unwrap().changed, 0);
@@ -386,23 +394,52 @@ proptest! {
         let mut truth = Truth::new();
         let (mut kernel, mut clock) = (bill().delivered(), Clock::new(0));
         let mut snapshots = Vec::new();
+        let mut shelved = bill().delivered().on_shelf(Box::new(Memory::default()));
         for epoch in deliveries.chunks(cut) {
             for delivery in epoch {
                 let rows = delivered(delivery, &mut clock);
                 kernel.push(Partition(0), &rows, None).unwrap();
+                shelved.push(Partition(0), &rows, None).unwrap();
             }
-            if let Some(changes) = kernel.take_changes().unwrap() {
+            let changes = kernel.take_changes().unwrap();
+            prop_assert_eq!(&changes, &shelved.take_changes().unwrap());
+            if let Some(changes) = changes {
                 fold(&mut truth, &changes);
             }
             let extent = if snapshots.is_empty() { Extent::Whole } else { Extent::Changed };
             snapshots.push(state(&kernel, extent));
-            let mut next = bill().delivered();
+            prop_assert_eq!(snapshots.last(), Some(&state(&shelved, extent)));
+            shelved.saved();
+            let mut next = bill().delivered().on_shelf(Box::new(Memory::default()));
             restore(&mut next, &snapshots, |_| true).unwrap();
             prop_assert_eq!(state(&next, Extent::Whole), state(&kernel, Extent::Whole));
             kernel = next;
         }
         prop_assert_eq!(truth, want);
     }
+}
+
+#[test]
+fn a_month_that_has_closed_leaves_memory_until_it_is_asked_for() {
+    let shelf = Memory::default();
+    let (mut bill, mut clock) = (bill().on_shelf(Box::new(shelf.clone())), Clock::new(0));
+    let mut step = |row: Row| {
+        let change = changes(&mut bill, &mut clock, &[row]);
+        (change, bill.size())
+    };
+    let said = |before, after, reason: &str| vec![(before, after, reason.to_owned())];
+    assert_eq!(step(row(1, 1, 10)), (said(0, 10, "charge"), (1, 1)));
+    let march = |line| Row { day: 60, ..row(line, 1, 5) };
+    // February has ended, and nothing more is said of it.
+    let last = (2..12).map(|line| step(march(line))).last();
+    assert_eq!(last, Some((said(45, 50, "charge"), (1, 10))));
+    assert_eq!(shelf.counts(), (1, 1));
+    // A line of it is stated anew: all of the month is at hand again, for some epochs.
+    assert_eq!(step(row(1, 2, 7)), (said(10, 7, "restatement"), (2, 11)));
+    assert_eq!(shelf.counts(), (1, 0));
+    let last = (12..22).map(|line| step(march(line))).last();
+    assert_eq!(last, Some((said(95, 100, "charge"), (1, 20))));
+    assert_eq!(shelf.counts(), (2, 1));
 }
 
 #[test]
