@@ -1,6 +1,7 @@
 //! A validated job: what the coordinator and the workers are given.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Job {
     pub epoch_bytes: u64,
     /// What the process may hold in memory.
     pub memory_limit: Option<u64>,
+    /// Where state is put away until it is asked for.
+    pub scratch: PathBuf,
     /// For how long an epoch in flight may stand still before it is named.
     pub stall_after: Duration,
     /// How long a live epoch gathers records.
@@ -210,6 +213,7 @@ impl Config {
             epoch_records: self.run.epoch_records,
             epoch_bytes: self.run.epoch_bytes,
             memory_limit: self.run.memory_limit,
+            scratch: self.run.scratch.clone().unwrap_or_else(std::env::temp_dir),
             stall_after: self.run.stall_after,
             epoch_interval: self.run.epoch_interval,
             checkpoint_interval: self.run.checkpoint_interval,

@@ -35,6 +35,7 @@ pub mod monitor;
 pub mod path;
 pub mod profile;
 pub mod progress;
+pub mod shelf;
 pub mod sink;
 pub mod size;
 pub mod source;

@@ -9,9 +9,13 @@
 //!
 //! Keys are exchanged by their shard, and arranged where they belong. The arrangement is the state: a
 //! snapshot reads it, and a restart feeds it in again, at a moment before all others.
+//!
+//! Months that are over leave the arrangement for a [shelf](crate::shelf), where there is one: their
+//! totals are taken back at a moment that says nothing, and put in again so when something is said of
+//! the month ([`rest`](self)).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -24,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Enter, Leave};
+use timely::dataflow::operators::{Capability, Enter, Leave};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::Antichain;
 
@@ -35,6 +39,7 @@ use crate::{Error, Result};
 
 mod key;
 mod moment;
+mod rest;
 mod rows;
 mod snapshot;
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod tests;
 pub use key::By;
 use key::{Key, updates};
 use moment::Moment;
+use rest::Rest;
 pub use rows::{BY, NAME, PERIOD, START};
 
 /// Exact sums: what totals differ by.
@@ -57,6 +63,14 @@ struct Sums {
     charges: i64,
     /// Records that made it: a change whose amounts cancel is still one.
     records: i64,
+}
+
+impl Sums {
+    /// The same with the other sign.
+    fn negated(self) -> Self {
+        let Self { billed, effective, charges, records } = self;
+        Self { billed: -billed, effective: -effective, charges: -charges, records: -records }
+    }
 }
 
 impl IsZero for Sums {
@@ -109,6 +123,9 @@ type Trace = TraceAgent<KeySpine<Key, Moment, Sums>>;
 /// A total's halves at a moment: what was taken back, and what was put in its place.
 type Halves = ((Key, Sums), Moment, isize);
 
+/// What the arrangement takes in.
+type Weighed = ((Key, ()), Moment, Sums);
+
 /// The roll-ups of one stream on one worker.
 #[derive(Default)]
 pub struct Rollups {
@@ -117,6 +134,10 @@ pub struct Rollups {
     restored: Vec<(Key, Sums)>,
     trace: Option<RefCell<Trace>>,
     notes: BTreeMap<Moment, BTreeMap<Key, Note>>,
+    /// Keys of which something was said since the last checkpoint.
+    changed: BTreeSet<Key>,
+    /// Where there is a shelf: what goes there.
+    rest: Option<Rest>,
 }
 
 impl std::fmt::Debug for Rollups {
@@ -150,6 +171,24 @@ impl Rollups {
             count(this, inner, changes, supervisor).leave(outer)
         });
         rows::rows(this, halves, supervisor)
+    }
+
+    /// An epoch's updates as the arrangement takes them in, behind what they need of what was put away.
+    fn weigh(&mut self, epoch: u64, updates: Vec<Update>) -> Result<Vec<Weighed>> {
+        let mut weighed = self.wake(epoch, &updates)?;
+        weighed.extend(self.put_away(epoch)?);
+        for Update { key, moment, sums, note } in updates {
+            let notes = self.notes.entry(moment).or_default();
+            match notes.get_mut(&key) {
+                Some(known) => known.add(note),
+                None => drop(notes.insert(key.clone(), note)),
+            }
+            if !self.changed.contains(&key) {
+                self.changed.insert(key.clone());
+            }
+            weighed.push(((key, ()), moment, sums));
+        }
+        Ok(weighed)
     }
 
     /// Lets the arrangement forget the moments before the last.
@@ -188,18 +227,18 @@ fn count<'inner>(
             }
         },
     );
-    let rollups = Rc::clone(this);
+    let (rollups, worker) = (Rc::clone(this), supervisor.clone());
     let owner = Exchange::new(|update: &Update| {
         u64::from(Shard::of(update.key.name.as_deref().unwrap_or_default()).0)
     });
-    type Weighed = ((Key, ()), Moment, Sums);
     let weighed = updates.unary_frontier::<CapacityContainerBuilder<Vec<Weighed>>, _, _, _>(
         owner,
         "rollup at its owner",
         |cap, _| {
             // What was known before comes first, and once.
             let mut first = Some(cap);
-            move |(input, _), output| {
+            let mut stash: BTreeMap<u64, (Capability<Moment>, Vec<Update>)> = BTreeMap::new();
+            move |(input, frontier), output| {
                 let mut rollups = rollups.borrow_mut();
                 if let Some(cap) = first.take() {
                     let restored = std::mem::take(&mut rollups.restored).into_iter();
@@ -209,18 +248,23 @@ fn count<'inner>(
                         .give_iterator(restored.map(|(key, sums)| ((key, ()), moment, sums)));
                 }
                 input.for_each(|cap, updates| {
-                    for Update { key, moment, note, .. } in updates.iter() {
-                        let notes = rollups.notes.entry(*moment).or_default();
-                        match notes.get_mut(key) {
-                            Some(known) => known.add(*note),
-                            None => drop(notes.insert(key.clone(), *note)),
-                        }
+                    let Some(cap) = cap.retain_least(0) else { return };
+                    for update in updates.drain(..) {
+                        let begin = Moment { epoch: update.moment.epoch, day: Moment::QUIET };
+                        let kept = stash.entry(begin.epoch);
+                        kept.or_insert_with(|| (cap.delayed(&begin), Vec::new())).1.push(update);
                     }
-                    let updates = updates.drain(..);
-                    output.session(&cap).give_iterator(
-                        updates.map(|update| ((update.key, ()), update.moment, update.sums)),
-                    );
                 });
+                // Epoch by epoch: a month that comes back does so before what is said of it.
+                while let Some(entry) = stash.first_entry() {
+                    let epoch = *entry.key();
+                    if frontier.less_equal(&Moment { epoch, day: i32::MAX }) {
+                        break;
+                    }
+                    let (cap, updates) = entry.remove();
+                    let weighed = worker.run("rollup", || Ok(rollups.weigh(epoch, updates)?));
+                    output.session(&cap).give_iterator(weighed.into_iter());
+                }
             }
         },
     );

@@ -1,6 +1,6 @@
 //! Totals to Arrow batches and back, out of the arrangement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,16 +10,18 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type, S
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::trace::TraceReader;
 use differential_dataflow::trace::cursor::{Cursor, cursor_list};
+use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
 use timely::progress::frontier::Antichain;
 
 use super::key::{Key, Period};
-use super::{Rollups, Sums};
+use super::rest::Rest;
+use super::{Rollups, Sums, Trace};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
     BILLED_COST, CURRENCY, EFFECTIVE_COST, MONEY_PRECISION, MONEY_SCALE, money,
 };
-use crate::snapshot::{Extent, Shards, Snapshot};
+use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::{Error, Result};
 
 fn state_schema() -> SchemaRef {
@@ -42,28 +44,80 @@ fn shard(key: &Key) -> Shard {
     Shard::of(key.name.as_deref().unwrap_or_default())
 }
 
+/// A part of the arrangement.
+type Batch = <Trace as TraceReader>::Batch;
+
+fn refused(reason: &str) -> Error {
+    Error::Snapshot { operator: "rollup", reason: reason.to_owned() }
+}
+
 impl Rollups {
-    /// Every key's total, by shard.
-    fn totals(&self) -> BTreeMap<u8, Vec<(Key, Sums)>> {
+    /// Keys' totals in order, by shard: all that are not nothing, or all of which something was said.
+    fn totals(&self, extent: Extent) -> Result<BTreeMap<u8, Vec<(Key, Sums)>>> {
+        let wanted = |key: &Key| extent == Extent::Whole || self.changed.contains(key);
+        let mut found = BTreeMap::new();
+        match extent {
+            Extent::Whole => self.arranged(|key, total| {
+                if !total.is_zero() {
+                    found.insert(key.clone(), total);
+                }
+            }),
+            Extent::Changed => self.arranged_of(&self.changed, |key, total| {
+                found.insert(key.clone(), total);
+            }),
+        }
+        for slot in self.away(extent) {
+            let totals = self.fetch(slot)?.into_iter();
+            found.extend(totals.filter(|(key, _)| wanted(key)));
+        }
         let mut totals: BTreeMap<u8, Vec<(Key, Sums)>> = BTreeMap::new();
-        let Some(trace) = &self.trace else { return totals };
-        let (mut trace, mut upper) = (trace.borrow_mut(), Antichain::new());
-        trace.read_upper(&mut upper);
-        let Some(batches) = trace.batches_through(upper.borrow()) else { return totals };
-        let (mut cursor, storage) = cursor_list(batches);
+        for (key, sums) in found {
+            totals.entry(shard(&key).0).or_default().push((key, sums));
+        }
+        Ok(totals)
+    }
+
+    /// Tells of every key in the arrangement, in order, what it holds: nothing where that was taken
+    /// back.
+    pub(super) fn arranged(&self, mut tell: impl FnMut(&Key, Sums)) {
+        let (mut cursor, storage) = cursor_list(self.batches());
         while let Some(key) = cursor.get_key(&storage) {
             let key: &Key = key;
             let mut total = Sums::default();
             cursor.map_times(&storage, |_, sums| total.plus_equals(sums));
-            if !total.is_zero() {
-                totals.entry(shard(key).0).or_default().push((key.clone(), total));
-            }
+            tell(key, total);
             cursor.step_key(&storage);
         }
-        totals
     }
 
-    fn batch(&self, totals: &[(Key, Sums)]) -> Result<RecordBatch> {
+    /// The same of some keys, those among them that are not in the arrangement holding nothing.
+    fn arranged_of(&self, keys: &BTreeSet<Key>, mut tell: impl FnMut(&Key, Sums)) {
+        let (mut cursor, storage) = cursor_list(self.batches());
+        for key in keys {
+            let mut total = Sums::default();
+            cursor.seek_key(&storage, key);
+            if cursor.get_key(&storage) == Some(key) {
+                cursor.map_times(&storage, |_, sums| total.plus_equals(sums));
+            }
+            tell(key, total);
+        }
+    }
+
+    fn batches(&self) -> Vec<Batch> {
+        let Some(trace) = &self.trace else { return Vec::new() };
+        let (mut trace, mut upper) = (trace.borrow_mut(), Antichain::new());
+        trace.read_upper(&mut upper);
+        trace.batches_through(upper.borrow()).unwrap_or_default()
+    }
+
+    /// About how many keys there are, those put away among them: one that is changed often counts for
+    /// several until its changes are merged.
+    fn keys(&self) -> usize {
+        let arranged: usize = self.batches().iter().map(SpineBatch::len).sum();
+        arranged + self.rest.as_ref().map_or(0, Rest::keys)
+    }
+
+    pub(super) fn batch(&self, totals: &[(Key, Sums)]) -> Result<RecordBatch> {
         let text = |of: &dyn Fn(&Key) -> Option<String>| -> ArrayRef {
             Arc::new(totals.iter().map(|(key, _)| of(key)).collect::<StringArray>())
         };
@@ -104,18 +158,36 @@ impl Snapshot for Rollups {
         "rollup"
     }
 
-    fn snapshot(&self, shard: Shard, _: Extent) -> Result<Option<RecordBatch>> {
-        self.totals().get(&shard.0).map(|totals| self.batch(totals)).transpose()
+    fn snapshot(&self, shard: Shard, extent: Extent) -> Result<Option<RecordBatch>> {
+        self.totals(extent)?.get(&shard.0).map(|totals| self.batch(totals)).transpose()
     }
 
-    fn snapshots(&self, _: Extent) -> Shards<'_> {
-        let totals = self.totals().into_iter();
-        Box::new(totals.map(|(shard, totals)| Ok((Shard(shard), self.batch(&totals)?))))
+    fn snapshots(&self, extent: Extent) -> Shards<'_> {
+        match self.totals(extent) {
+            Err(error) => Box::new(std::iter::once(Err(error))),
+            Ok(totals) => Box::new(
+                totals.into_iter().map(|(shard, totals)| Ok((Shard(shard), self.batch(&totals)?))),
+            ),
+        }
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(Changes { keys: self.keys(), changed: self.changed.len() })
+    }
+
+    fn saved(&mut self) {
+        self.changed = BTreeSet::new();
     }
 
     fn restore(&mut self, _: Shard, state: &RecordBatch) -> Result<()> {
-        let refused =
-            |reason: &str| Error::Snapshot { operator: "rollup", reason: reason.to_owned() };
+        let totals = self.read(state)?;
+        self.take_up(totals)
+    }
+}
+
+impl Rollups {
+    /// The totals of a batch that [`Rollups::batch`] made.
+    pub(super) fn read(&self, state: &RecordBatch) -> Result<Vec<(Key, Sums)>> {
         if state.schema().fields() != state_schema().fields() {
             return Err(refused("its columns are not those of this build"));
         }
@@ -123,6 +195,7 @@ impl Snapshot for Rollups {
         let amount = |at: usize| state.column(at).as_primitive::<Decimal128Type>();
         let number = |at: usize| state.column(at).as_primitive::<Int64Type>();
         let starts = state.column(3).as_primitive::<Date32Type>();
+        let mut totals = Vec::with_capacity(state.num_rows());
         for row in 0..state.num_rows() {
             let by = self.by.iter().position(|by| by.to_string() == text(1).value(row));
             let by = by.ok_or_else(|| refused("it holds a roll-up that is not configured"))?;
@@ -140,8 +213,10 @@ impl Snapshot for Rollups {
                 charges: number(8).value(row),
                 records: number(9).value(row),
             };
-            self.restored.push((key, sums));
+            if !sums.is_zero() {
+                totals.push((key, sums));
+            }
         }
-        Ok(())
+        Ok(totals)
     }
 }

@@ -20,7 +20,8 @@ use crate::schema::cost::{
 };
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO};
 use crate::schema::{ENTITY_ID, column, texts};
-use crate::snapshot::{Extent, chunks, restore};
+use crate::shelf::Memory;
+use crate::snapshot::{Extent, Snapshot, chunks, restore};
 
 /// A change: account, day, service, region, known on, amount before and after.
 type Change = (u8, i32, u8, Option<u8>, i32, i64, i64);
@@ -69,21 +70,27 @@ fn by() -> Vec<By> {
 /// A roll-up's name, period, start, whose, the day it became known on: what it came to.
 type Row = (String, String, i32, Option<String>, i32, i128, i128);
 
-/// Runs epochs, `from` the first of them, on so many workers that begin with a state; gives the rows
-/// of every epoch, and the state in the end.
-fn run(
-    epochs: &[Vec<Change>],
-    from: u64,
-    workers: usize,
-    state: Vec<RecordBatch>,
-) -> (Vec<Row>, Vec<RecordBatch>) {
-    let found = Arc::new(Mutex::new((Vec::new(), Vec::new())));
-    let (kept, epochs) = (Arc::clone(&found), epochs.to_vec());
+/// What epochs led to.
+#[derive(Debug, Default)]
+struct Ran {
+    rows: Vec<Row>,
+    /// Snapshots of what changed, upon those that it began with.
+    snapshots: Vec<Vec<RecordBatch>>,
+    /// The state in the end.
+    whole: Vec<RecordBatch>,
+    /// Batches that were put away.
+    put_away: usize,
+}
+
+/// Runs epochs, `from` the first of them, on so many workers that begin with snapshots.
+fn run(epochs: &[Vec<Change>], from: u64, workers: usize, state: &[Vec<RecordBatch>]) -> Ran {
+    let found = Arc::new(Mutex::new(Ran { snapshots: state.to_vec(), ..Ran::default() }));
+    let (kept, epochs, state) = (Arc::clone(&found), epochs.to_vec(), state.to_vec());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let mut rollups = Rollups::new(by()).unwrap();
+        let shelf = Memory::default();
+        let mut rollups = Rollups::new(by()).unwrap().on_shelf(Box::new(shelf.clone()));
         let (index, peers) = (worker.index(), worker.peers());
-        restore(&mut rollups, std::slice::from_ref(&state), |shard| shard.worker(peers) == index)
-            .unwrap();
+        restore(&mut rollups, &state, |shard| shard.worker(peers) == index).unwrap();
         let rollups = Rc::new(RefCell::new(rollups));
         let supervisor = Supervisor::default();
         let kept = Arc::clone(&kept);
@@ -93,12 +100,24 @@ fn run(
             let rows = Rollups::connect(&rollups, batches, &supervisor);
             let taken = Arc::clone(&kept);
             let rows = crate::flow::each(rows, "take", &supervisor, move |batch| {
-                taken.lock().unwrap().0.extend(read(&batch));
+                taken.lock().unwrap().rows.extend(read(&batch));
                 Ok::<_, Error>(Vec::new())
             });
             (input, rows.probe().0)
         });
-        let mut offset = 0;
+        let (mut offset, mut taken) = (0, state.len());
+        let mut snapshot = || {
+            let extent = if taken == 0 { Extent::Whole } else { Extent::Changed };
+            let mut rollups = rollups.borrow_mut();
+            let state: Vec<_> = chunks(&*rollups, extent).collect::<Result<_>>().unwrap();
+            rollups.saved();
+            let mut kept = kept.lock().unwrap();
+            if kept.snapshots.len() <= taken {
+                kept.snapshots.resize(taken + 1, Vec::new());
+            }
+            kept.snapshots[taken].extend(state);
+            taken += 1;
+        };
         for (at, rows) in epochs.iter().enumerate() {
             let epoch = from + at as u64;
             input.advance_to(epoch);
@@ -113,19 +132,23 @@ fn run(
             // Some epochs are given before those before them are complete.
             if at % 2 == 1 {
                 worker.step_while(|| probe.less_than(&(epoch + 1)));
+                snapshot();
             }
         }
         worker.step_while(|| probe.less_than(&(from + epochs.len() as u64)));
         assert!(supervisor.take_fault().is_none());
-        let state: Vec<RecordBatch> =
+        snapshot();
+        let whole: Vec<_> =
             chunks(&*rollups.borrow(), Extent::Whole).collect::<Result<_>>().unwrap();
-        kept.lock().unwrap().1.extend(state);
+        let mut kept = kept.lock().unwrap();
+        kept.whole.extend(whole);
+        kept.put_away += shelf.counts().0;
     });
     for guard in guards.unwrap().join() {
         guard.unwrap();
     }
     let mut found = found.lock().unwrap();
-    found.0.sort();
+    found.rows.sort();
     std::mem::take(&mut *found)
 }
 
@@ -190,7 +213,7 @@ fn expected(epochs: &[Vec<Change>]) -> Vec<Row> {
 
 fn any_change() -> impl Strategy<Value = Change> {
     let region = prop::option::of(0u8..2);
-    (0u8..3, 25i32..40, 0u8..3, region, 40i32..43, -9i64..9, -9i64..9)
+    (0u8..3, 0i32..120, 0u8..3, region, 0i32..150, -9i64..9, -9i64..9)
 }
 
 proptest! {
@@ -200,22 +223,37 @@ proptest! {
     /// workers, and the same when the second half is run from the state after the first.
     #[test]
     fn rollups_say_what_each_day_changed(
-        epochs in prop::collection::vec(prop::collection::vec(any_change(), 0..12), 1..6),
+        epochs in prop::collection::vec(prop::collection::vec(any_change(), 0..12), 1..20),
         workers in 1usize..4,
         after in 1usize..4,
     ) {
         let want = expected(&epochs);
-        let (whole, last) = run(&epochs, 0, workers, Vec::new());
-        prop_assert_eq!(&whole, &want);
+        let whole = run(&epochs, 0, workers, &[]);
+        prop_assert_eq!(&whole.rows, &want);
         let (head, tail) = epochs.split_at(epochs.len() / 2);
-        let (mut rows, state) = run(head, 0, workers, Vec::new());
-        let (more, state) = run(tail, head.len() as u64, after, state);
-        rows.extend(more);
+        let first = run(head, 0, workers, &[]);
+        let second = run(tail, head.len() as u64, after, &first.snapshots);
+        let mut rows = first.rows;
+        rows.extend(second.rows);
         rows.sort();
         prop_assert_eq!(rows, want);
         let total = |state: &[RecordBatch]| state.iter().map(RecordBatch::num_rows).sum::<usize>();
-        prop_assert_eq!(total(&state), total(&last));
+        prop_assert_eq!(total(&second.whole), total(&whole.whole));
     }
+}
+
+#[test]
+fn a_month_that_is_over_leaves_the_arrangement_until_it_is_asked_for() {
+    let change = |day, known_on, before, after| (1, day, 2, None, known_on, before, after);
+    let mut epochs = vec![vec![change(3, 3, 0, 10)]];
+    epochs.extend((0..12).map(|n| vec![change(80 + n, 80 + n, 0, 1)]));
+    epochs.push(vec![change(3, 95, 10, 7)]);
+    let ran = run(&epochs, 0, 1, &[]);
+    assert_eq!(ran.rows, expected(&epochs));
+    assert_eq!(ran.put_away, 1, "January, once");
+    let restated = |row: &&Row| row.4 == 95 && row.0 == "service" && row.1 == "day";
+    let restated = ran.rows.iter().find(restated).unwrap();
+    assert_eq!((restated.5, restated.6), (10, 7));
 }
 
 #[test]

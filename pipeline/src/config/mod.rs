@@ -88,6 +88,10 @@ pub struct RunConfig {
     /// and the input is held back at its source. Results do not depend on it. Default: no limit.
     #[serde(deserialize_with = "size::some_bytes")]
     pub memory_limit: Option<u64>,
+    /// A directory on a disk, for state that is put away until it is asked for: bills' months that
+    /// have closed. Files there have no names and end with the process. Default: the system's
+    /// directory for temporary files; where that is in memory, name another.
+    pub scratch: Option<PathBuf>,
     /// For how long an epoch in flight may stand still, nothing moving that it needs, before that is
     /// named in the log, in `/status` and `/healthz`. Default: 4 s.
     #[serde(deserialize_with = "duration")]
@@ -109,6 +113,7 @@ impl Default for RunConfig {
             fsync: true,
             epoch_bytes: 256 << 20,
             memory_limit: None,
+            scratch: None,
             stall_after: Duration::from_secs(4),
             listen: None,
         }
@@ -329,6 +334,7 @@ impl Config {
             }
         }
         config.catalog.registry = config.catalog.registry.map(|path| base.join(path));
+        config.run.scratch = config.run.scratch.map(|path| base.join(path));
         Ok(config)
     }
 

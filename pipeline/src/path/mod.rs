@@ -38,6 +38,7 @@ use crate::config::DriftSettings;
 use crate::drift::Drift;
 use crate::job::StreamJob;
 use crate::kernel::{self, FeatureKernel};
+use crate::shelf::FileShelf;
 use crate::sink::project::Renames;
 use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
@@ -86,15 +87,15 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn new(stream: &StreamJob) -> Result<Self> {
+    fn new(stream: &StreamJob, scratch: &std::path::Path) -> Result<Self> {
         let window = kernel::window(stream)?;
         let days = window.is_none() && stream.wants_days();
         let rollups = window.is_none() && !stream.bill.rollups().is_empty();
         let statements = window.is_none() && stream.bill.lines;
         Ok(Self {
             statements: statements.then(|| Statements::new(&stream.bill.by)).transpose()?,
-            bill: window.is_none().then(|| kernel::bill(stream)).transpose()?.map(shared),
-            rollups: rollups.then(|| kernel::rollups(stream)).transpose()?.map(shared),
+            bill: window.is_none().then(|| bill(stream, scratch)).transpose()?.map(shared),
+            rollups: rollups.then(|| self::rollups(stream, scratch)).transpose()?.map(shared),
             anomalies: kernel::anomalies(stream)?.map(shared),
             forecasts: kernel::forecasts(stream)?.map(shared),
             budgets: kernel::budgets(stream)?,
@@ -137,6 +138,14 @@ impl Kernels {
     }
 }
 
+fn bill(stream: &StreamJob, scratch: &std::path::Path) -> Result<Bill> {
+    Ok(kernel::bill(stream)?.on_shelf(Box::new(FileShelf::new(scratch)?)))
+}
+
+fn rollups(stream: &StreamJob, scratch: &std::path::Path) -> Result<Rollups> {
+    Ok(kernel::rollups(stream)?.on_shelf(Box::new(FileShelf::new(scratch)?)))
+}
+
 impl Path {
     /// The path of a blueprint's stream, by index, on one of so many workers.
     ///
@@ -154,7 +163,7 @@ impl Path {
         let scorers = Arc::clone(&blueprint.scorers[stream]);
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[stream]);
-        let kernels = Kernels::new(&stream)?;
+        let kernels = Kernels::new(&stream, &job.scratch)?;
         Ok(Self {
             place,
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
