@@ -1,8 +1,11 @@
-//! A bill's totals: loading lines, correcting one, and what they take in memory.
+//! A bill's totals: loading lines, correcting one, what they take in memory, and what of it is freed
+//! when months close.
 //!
 //! `cargo bench --workspace --bench bill -- [lines]`, 2 million lines unless told: 200 accounts, 50
 //! services, 30 days, in batches of 16,384.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,6 +13,9 @@ use arrow::array::{
     RecordBatch, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow::datatypes::Int32Type;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use cloudops_operators::Error;
 use cloudops_operators::bill::{Bill, Clock};
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::key::digest;
@@ -19,6 +25,7 @@ use cloudops_operators::schema::cost::{
 };
 use cloudops_operators::schema::{ENTITY_ID, OFFSET, TS, label};
 use cloudops_operators::seeded::SplitMix64;
+use cloudops_operators::shelf::{Shelf, Slot};
 use cpu_time::ThreadTime;
 
 const BATCH: u64 = 16_384;
@@ -36,7 +43,7 @@ fn main() {
     let mut batches = Vec::new();
     for from in (0..lines).step_by(BATCH as usize) {
         let numbers: Vec<u64> = (from..lines.min(from + BATCH)).collect();
-        batches.push(clock.judge(&batch(&numbers, 1)).expect("fits"));
+        batches.push(clock.judge(&batch(&numbers, 1, FIRST_DAY)).expect("fits"));
     }
     let before = resident();
     let mut bill = Bill::new(&[]).expect("valid");
@@ -59,8 +66,12 @@ fn main() {
         taken / 1e6,
         taken / known as f64,
     ));
-    let corrections: Vec<RecordBatch> =
-        (0..1_000).map(|n| clock.judge(&batch(&[mix(n) % lines], 2)).expect("fits")).collect();
+    let corrections: Vec<RecordBatch> = (0..1_000)
+        .map(|n| {
+            let correction = batch(&[mix(n) % lines], 2, FIRST_DAY);
+            clock.judge(&correction).expect("fits")
+        })
+        .collect();
     let begin = ThreadTime::now();
     for correction in &corrections {
         bill.push(Partition(0), correction, None).expect("fits");
@@ -69,10 +80,81 @@ fn main() {
     }
     let spent = begin.elapsed().as_nanos() as f64 / corrections.len() as f64;
     tell(&format!("one correction, an epoch of its own: {:.1} µs to its row", spent / 1e3));
+    drop((bill, batches, corrections));
+    months(lines / 16);
 }
 
-/// Lines by number, all of one version.
-fn batch(lines: &[u64], version: i64) -> RecordBatch {
+/// Two years of bills, a month after the other, with a shelf and without: what they hold in memory, and
+/// what it takes to correct a line of the first month.
+fn months(lines: u64) {
+    for shelf in [true, false] {
+        let before = resident();
+        let mut bill = Bill::new(&[]).expect("valid");
+        if shelf {
+            bill = bill.on_shelf(Box::new(Away::new()));
+        }
+        let mut clock = Clock::new(0);
+        let mut push = |bill: &mut Bill, rows: &[u64], version, month: i32| {
+            let rows = clock.judge(&batch(rows, version, FIRST_DAY + 31 * month)).expect("fits");
+            bill.push(Partition(0), &rows, None).expect("fits");
+            std::hint::black_box(bill.take_changes().expect("builds"));
+        };
+        for month in 0..24 {
+            for from in (0..lines).step_by(BATCH as usize) {
+                let rows: Vec<u64> = (from..lines.min(from + BATCH)).collect();
+                push(&mut bill, &rows, 1, month);
+            }
+        }
+        let (keys, known) = bill.size();
+        let taken = resident().saturating_sub(before) as f64 / 1e6;
+        let begin = ThreadTime::now();
+        push(&mut bill, &[7], 2, 0);
+        let fetched = begin.elapsed().as_secs_f64() * 1e3;
+        tell(&format!(
+            "24 months of {lines} lines, {}: {known} lines of {keys} totals in memory, {taken:.0} MB; \
+             a line of the first month corrected in {fetched:.2} CPU ms",
+            if shelf { "those that have closed put away" } else { "all kept" },
+        ));
+    }
+}
+
+/// A shelf in a file that only grows.
+#[derive(Debug)]
+struct Away(File, u64);
+
+impl Away {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("cloudops-bench-{}", std::process::id()));
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&path);
+        std::fs::remove_file(path).expect("just made");
+        Self(file.expect("a directory for temporary files"), 0)
+    }
+}
+
+impl Shelf for Away {
+    fn put(&mut self, state: &RecordBatch) -> Result<Slot, Error> {
+        let mut writer = StreamWriter::try_new(Vec::new(), &state.schema())?;
+        writer.write(state)?;
+        let bytes = writer.into_inner()?;
+        let slot = Slot { at: self.1, len: bytes.len() as u64 };
+        self.0.write_all_at(&bytes, slot.at).expect("room");
+        self.1 += slot.len;
+        Ok(slot)
+    }
+
+    fn get(&self, slot: Slot) -> Result<RecordBatch, Error> {
+        let mut bytes = vec![0; slot.len as usize];
+        self.0.read_exact_at(&mut bytes, slot.at).expect("written");
+        let batch = StreamReader::try_new(&bytes[..], None)?.next().transpose()?;
+        batch.ok_or_else(|| Error::Shelf("nothing is there".to_owned()))
+    }
+
+    fn free(&mut self, _: Slot) {}
+}
+
+/// Lines by number, all of one version, in the thirty days from one on.
+fn batch(lines: &[u64], version: i64, first: i32) -> RecordBatch {
     let text = |of: &dyn Fn(u64) -> String| -> ArrayRef {
         let texts: Vec<String> = lines.iter().map(|line| of(*line)).collect();
         Arc::new(
@@ -80,7 +162,7 @@ fn batch(lines: &[u64], version: i64) -> RecordBatch {
         )
     };
     let same = |value: &str| text(&|_| value.to_owned());
-    let day = |line: u64| FIRST_DAY + (mix(line) % 30) as i32;
+    let day = |line: u64| first + (mix(line) % 30) as i32;
     let money = || -> ArrayRef {
         let amounts =
             lines.iter().map(|line| i128::from(mix(line ^ 3) % 1_000_000 + version as u64));

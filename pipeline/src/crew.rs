@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cloudops_models::registry::{Registry, scorer_factory};
 use cloudops_models::scorer::ScorerOptions;
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::score::{ModelId, Timeline};
 use cloudops_operators::supervise::Whereabouts;
 use cloudops_sql::catalog::Store;
@@ -186,6 +187,7 @@ pub(crate) fn blueprint(
     job: &Arc<Job>,
     registry: &Registry,
     timelines: Vec<Vec<(i64, ModelId)>>,
+    labels: Vec<Vec<Label>>,
     whereabouts: Vec<Whereabouts>,
 ) -> Blueprint {
     let timelines = timelines.into_iter().map(|entries| {
@@ -201,6 +203,7 @@ pub(crate) fn blueprint(
     Blueprint {
         scorers: scorers.collect(),
         timelines: timelines.collect(),
+        labels,
         whereabouts,
         job: Arc::clone(job),
     }

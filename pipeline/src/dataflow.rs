@@ -13,6 +13,7 @@
 //! with the stream's settings is in [`crate::path`].
 
 use cloudops_datasets::StreamKind;
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
@@ -163,6 +164,11 @@ impl Graph {
     /// Puts a model in force from an event time on.
     pub fn promote(&mut self, stream: usize, effective_from_us: i64, model: &ModelId) {
         self.inputs[stream].path.promote(effective_from_us, model.clone());
+    }
+
+    /// Has a stream's anomalies know what was said of one.
+    pub fn label(&self, stream: usize, label: &Label) {
+        self.inputs[stream].path.label(label);
     }
 
     /// What this worker made of a complete epoch.

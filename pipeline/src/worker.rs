@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::data_drift::DriftVerdict;
 use cloudops_operators::epoch::Epoch;
@@ -39,6 +40,13 @@ pub enum Command {
         effective_from_us: i64,
         /// The version.
         model: ModelId,
+    },
+    /// Something was said of a cost anomaly; no day that it bears on has been closed.
+    Label {
+        /// The stream's index.
+        stream: usize,
+        /// What was said.
+        label: Label,
     },
 }
 
@@ -107,6 +115,8 @@ pub struct Blueprint {
     pub scorers: Vec<ScorerFactory>,
     /// Per stream, the models in force at the start.
     pub timelines: Vec<Timeline>,
+    /// Per stream, what has been said of cost anomalies.
+    pub labels: Vec<Vec<Label>>,
     /// Per worker, where it says where it is.
     pub whereabouts: Vec<Whereabouts>,
 }
@@ -170,6 +180,7 @@ fn work(
                 (Ok(Command::Promote { stream, effective_from_us, model }), Some(graph)) => {
                     graph.promote(stream, effective_from_us, &model);
                 }
+                (Ok(Command::Label { stream, label }), Some(graph)) => graph.label(stream, &label),
                 (Ok(_), None) => {
                     let cause = "a command came before there was a graph".into();
                     drop(reports.send(Report::Failed("build".to_owned(), cause)));

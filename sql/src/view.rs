@@ -312,6 +312,7 @@ const ALL: &[View] = &[
             ("upper", "more is strange"),
             ("reason", "the gravest reason of what came after the day had closed"),
             ("known_on", "day on which the last of that became known"),
+            ("feedback", "what was last said of it by `cloudops feedback`: 'yes', 'no' or 'planned'"),
             ("event_id", "anomaly_id of the first of the strange days in a row"),
             ("anomaly_id", "names the anomaly; its causes are in cost_causes"),
             ("model", "what said what was to be expected"),
@@ -325,11 +326,18 @@ const ALL: &[View] = &[
             WITH last AS (
                 SELECT *, MAX(epoch) OVER (PARTITION BY source, anomaly_id) AS last_epoch
                 FROM cost_anomaly_changes
+            ), said AS (
+                SELECT source, anomaly_id, said, seq,
+                       MAX(seq) OVER (PARTITION BY source, anomaly_id) AS last_seq
+                FROM feedback
             )
-            SELECT source, entity_id, day, currency, service, state, expected, at_close, actual, deviation,
-                   score, above_impact, lower, upper, reason, known_on, event_id, anomaly_id, model,
-                   model_version, \"partition\", offset_from, offset_to, epoch
+            SELECT last.source, last.entity_id, last.day, last.currency, last.service, state, expected,
+                   at_close, actual, deviation, score, above_impact, lower, upper, reason, known_on,
+                   said.said AS feedback, event_id, last.anomaly_id, model, model_version,
+                   \"partition\", offset_from, offset_to, epoch
             FROM last
+            LEFT JOIN said ON said.source = last.source AND said.anomaly_id = last.anomaly_id
+                          AND said.seq = said.last_seq
             WHERE epoch = last_epoch AND state <> 'withdrawn'",
     },
     View {

@@ -13,6 +13,9 @@
 //! it. Where the day has thereby become usual, its anomaly is *retracted*, in the epoch in which the
 //! correction came; where a restatement makes a usual day strange, it is opened then.
 //!
+//! **Feedback.** What somebody said of an anomaly ([`Label`]) bears on days that close after it was
+//! said and are compared with that day.
+//!
 //! **Cuts.** Everything said of a day follows from what was known of the days before by then, and from
 //! the sum of what came later, so the last row of an anomaly is the same however the input was cut
 //! into epochs.
@@ -30,12 +33,15 @@ use crate::{Error, Result};
 
 mod causes;
 mod expectation;
+mod label;
 mod rows;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod unit;
 
+use label::Known;
+pub use label::{Feedback, Label};
 pub use rows::*;
 use unit::{Record, Scope, Unit};
 
@@ -132,6 +138,8 @@ pub struct Anomalies {
     places: HashMap<(Symbol, Symbol), u32>,
     /// By shard: its units.
     shards: Vec<Vec<u32>>,
+    /// What was said of days, by account and currency.
+    labels: HashMap<(Symbol, Symbol), Vec<Known>>,
     /// Days judged before that this epoch brings something of: what was said of them till now.
     touched: HashMap<Judged, Option<Record>>,
 }
@@ -158,8 +166,22 @@ impl Anomalies {
             units: Vec::new(),
             places: HashMap::new(),
             shards: vec![Vec::new(); SHARDS],
+            labels: HashMap::new(),
             touched: HashMap::new(),
         })
+    }
+
+    /// Takes note of what was said of a day; of an account that is kept elsewhere, without effect.
+    pub fn label(&mut self, label: &Label) {
+        let account = (self.symbols.of(&label.entity), self.symbols.of(&label.currency));
+        let service = label.service.as_deref().map(|service| self.symbols.of(service));
+        let scope = service.map_or(Scope::Total, Scope::Service);
+        let Label { day, feedback, amount, errors, from, .. } = *label;
+        let known = Known { scope, day, feedback, amount, errors, from };
+        self.labels.entry(account).or_default().push(known);
+        if let Some(place) = self.places.get(&account) {
+            self.units[*place as usize].labels.push(known);
+        }
     }
 
     /// Takes up changes of totals ([`crate::bill::change_schema`]).
@@ -255,7 +277,8 @@ impl Anomalies {
         }
         let place = self.units.len() as u32;
         let shard = Shard::of(self.symbols.name(entity).unwrap_or_default());
-        self.units.push(Unit::new(entity, currency));
+        let labels = self.labels.get(&(entity, currency)).cloned().unwrap_or_default();
+        self.units.push(Unit::new(entity, currency, labels));
         self.places.insert((entity, currency), place);
         self.shards[usize::from(shard.0)].push(place);
         place

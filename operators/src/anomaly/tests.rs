@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Decimal128Type, Int32Type};
+use arrow::datatypes::{Date32Type, Decimal128Type, Int32Type};
 use proptest::prelude::*;
 
 use super::*;
 use crate::account::change::tests::{LATENESS, Row, UNIT, changes, watermark};
 use crate::bill::REASON;
+use crate::schema::cost::DAY;
 use crate::schema::{column, texts};
 use crate::snapshot::{Extent, chunks, restore};
 
@@ -148,6 +149,45 @@ fn a_run_of_strange_days_is_one_event_until_it_is_the_level() {
     let events: Vec<_> = texts(&anomalies, EVENT_ID).unwrap().iter().flatten().collect();
     let first = texts(&anomalies, ANOMALY_ID).unwrap().value(0);
     assert!(events.iter().all(|event| *event == first), "{events:?}");
+}
+
+/// Days that are off, of an account that costs 170 a day, `spikes` more on some, and of which something
+/// was said.
+fn off(spikes: &[(i32, i128)], said: Option<(Feedback, i32, f64)>) -> Vec<i32> {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..80);
+    rows.extend(spikes.iter().map(|(day, amount)| (*day, *day, 1, 1, amount * UNIT)));
+    rows.sort_by_key(|row| row.0);
+    let (before, after): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.0 < 52);
+    operator.push(&changes(&before)).unwrap();
+    let first = operator.advance(watermark(51)).unwrap();
+    if let Some((feedback, day, errors)) = said {
+        let (entity, currency) = ("account1".to_owned(), "USD".to_owned());
+        let amount = 170.0 + errors * 5.0;
+        let label =
+            Label { entity, currency, service: None, day, feedback, amount, errors, from: 52 };
+        operator.label(&label);
+    }
+    operator.push(&changes(&after)).unwrap();
+    let then = operator.advance(watermark(80)).unwrap();
+    let days = [first, then].into_iter().flatten().flat_map(|(anomalies, _)| {
+        let days = column(&anomalies, DAY).unwrap().as_primitive::<Date32Type>();
+        days.values().to_vec()
+    });
+    days.collect()
+}
+
+#[test]
+fn what_is_said_of_a_day_bears_on_days_that_close_after() {
+    let spikes = [(50, 60), (60, 55), (65, -60), (70, 120)];
+    assert_eq!(off(&spikes, None), [50, 60, 65, 70]);
+    // As far off to that side is usual now; more, or to the other side, is not.
+    assert_eq!(off(&spikes, Some((Feedback::No, 50, 14.0))), [50, 65, 70]);
+    let raised: Vec<(i32, i128)> = (50..80).map(|day| (day, 60)).collect();
+    assert_eq!(off(&raised, None), (50..57).collect::<Vec<_>>());
+    assert_eq!(off(&raised, Some((Feedback::Planned, 50, 12.0))), [50, 51]);
+    // What was one is no precedent: the level takes a day longer to be one.
+    assert_eq!(off(&raised, Some((Feedback::Yes, 50, 12.0))), (50..58).collect::<Vec<_>>());
 }
 
 #[test]

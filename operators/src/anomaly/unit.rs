@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::Rules;
 use super::expectation::{Expectation, WEEK, expect};
+use super::label::{Feedback, Known};
 use crate::account::change::{Cell, Change, place_of};
 use crate::account::days::{Days, Facts, Origin};
 use crate::account::history::{History, Late};
@@ -85,6 +86,8 @@ pub(super) struct Unit {
     pub(super) services: Vec<(Symbol, Days)>,
     pub(super) cells: Vec<(Cell, History)>,
     index: HashMap<Cell, u32>,
+    /// What was said of its days.
+    pub(super) labels: Vec<Known>,
     /// Days before this one have been judged.
     pub(super) judged_to: i32,
     /// Whether anything has changed since the last checkpoint.
@@ -95,7 +98,7 @@ pub(super) struct Unit {
 const EVENT_DAYS: i32 = 2 * WEEK as i32;
 
 impl Unit {
-    pub(super) fn new(entity: Symbol, currency: Symbol) -> Self {
+    pub(super) fn new(entity: Symbol, currency: Symbol, labels: Vec<Known>) -> Self {
         Self {
             entity,
             currency,
@@ -103,6 +106,7 @@ impl Unit {
             services: Vec::new(),
             cells: Vec::new(),
             index: HashMap::new(),
+            labels,
             judged_to: i32::MIN,
             changed: false,
         }
@@ -229,40 +233,55 @@ impl Unit {
     }
 
     /// The verdict on a day; `None` where nothing was known of it when it closed, or too little of the
-    /// days before, and of a service where the whole day was strange then.
+    /// days before, and of a service where the whole day was strange then, whatever was said of such days.
     pub(super) fn judge(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
         let total = self.verdict(day, Scope::Total, rules)?;
-        match scope {
-            Scope::Total => Some(total),
-            Scope::Service(_) if total.was_strange() => None,
-            Scope::Service(_) => self.verdict(day, scope, rules),
-        }
+        let record = match scope {
+            Scope::Total => total,
+            Scope::Service(_) if total.was_strange() => return None,
+            Scope::Service(_) => self.verdict(day, scope, rules)?,
+        };
+        Some(self.widen((day, scope), rules, record))
     }
 
     fn verdict(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
-        let history = &self.of(scope)?.history;
-        let closed = self.total.history.at_close(day)?;
-        let window = self.window(day, rules);
-        let days = self.days(history, &window);
-        if days.iter().filter(|day| day.is_finite()).count() < rules.min_history {
-            return None;
-        }
-        let (at_close, sensitivity) = match scope {
-            Scope::Total => (closed, rules.sensitivity),
-            Scope::Service(_) => {
-                (history.at_close(day).unwrap_or_default(), SERVICE_FACTOR * rules.sensitivity)
-            }
-        };
-        let Expectation { value, scale } = expect(&days, &window.same_day());
-        let limit = sensitivity * scale;
+        let at_close = self.at_close(day, scope)?;
+        let Expectation { value, scale } = self.expected(day, scope, rules)?;
+        let limit = scale
+            * match scope {
+                Scope::Total => rules.sensitivity,
+                Scope::Service(_) => SERVICE_FACTOR * rules.sensitivity,
+            };
         Some(Record {
             expected: amount(value),
             scale: amount(scale).max(1),
             lower: amount(value - limit),
             upper: amount(value + limit),
             at_close,
-            now: history.now(day).unwrap_or_default(),
+            now: self.of(scope)?.history.now(day).unwrap_or_default(),
         })
+    }
+
+    /// What a day of a scope came to when it closed; `None` where nothing was known of the day then.
+    fn at_close(&self, day: i32, scope: Scope) -> Option<i128> {
+        let closed = self.total.history.at_close(day)?;
+        Some(match scope {
+            Scope::Total => closed,
+            Scope::Service(_) => self.of(scope)?.history.at_close(day).unwrap_or_default(),
+        })
+    }
+
+    /// What the days before a day let expect of it; `None` where they are too few.
+    fn expected(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Expectation> {
+        let window = self.window(day, rules);
+        let mut days = self.days(&self.of(scope)?.history, &window);
+        for known in self.bearing(day, scope, rules) {
+            if known.feedback == Feedback::Yes {
+                days[(known.day - window.first) as usize] = f64::NAN;
+            }
+        }
+        let known = days.iter().filter(|day| day.is_finite()).count();
+        (known >= rules.min_history).then(|| expect(&days, &window.same_day()))
     }
 
     /// The first day of the run of strange days, all above or all below, that a day is in.

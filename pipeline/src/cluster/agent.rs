@@ -121,6 +121,12 @@ impl Agent<'_> {
                 }
                 Ok(())
             }
+            Order::Label { stream, label } => {
+                for worker in 0..self.job.workers {
+                    self.crew.command(worker, Command::Label { stream, label: label.clone() });
+                }
+                Ok(())
+            }
             Order::End => Ok(()),
         }
     }
@@ -128,7 +134,8 @@ impl Agent<'_> {
     fn begin(&self, begin: Begin) -> Result<()> {
         let workers = self.job.workers * self.cluster.processes();
         let places = (0..workers).map(|_| Whereabouts::default()).collect();
-        let blueprint = crew::blueprint(&self.job, &self.registry, begin.timelines, places);
+        let blueprint =
+            crew::blueprint(&self.job, &self.registry, begin.timelines, begin.labels, places);
         let state = begin.checkpoint.as_ref();
         self.crew.build(&blueprint, state, &self.store, self.runtime.handle())?;
         Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::score::ModelId;
@@ -39,6 +40,13 @@ pub(crate) enum Order {
         /// The version.
         model: ModelId,
     },
+    /// Something was said of a cost anomaly.
+    Label {
+        /// The stream's index.
+        stream: usize,
+        /// What was said.
+        label: Label,
+    },
     /// Nothing more will come.
     End,
 }
@@ -50,6 +58,8 @@ pub(crate) struct Begin {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Per stream, the models in force and from when.
     pub(crate) timelines: Vec<Vec<(i64, ModelId)>>,
+    /// Per stream, what has been said of cost anomalies.
+    pub(crate) labels: Vec<Vec<Label>>,
 }
 
 /// What another process tells the first.

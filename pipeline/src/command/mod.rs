@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod explain;
+mod feedback;
 mod maintain;
 mod models;
 mod replay;
@@ -62,6 +63,8 @@ enum Command {
     Models(models::Models),
     /// Why an alert was raised: score, model, parts, scores about it, records in their files.
     Explain(explain::Explain),
+    /// Say what a cost anomaly was: later days are judged with it.
+    Feedback(feedback::Feedback),
     /// Compute an epoch again from the input, and compare it byte for byte with what was committed.
     Replay(replay::Replay),
     /// Check a job: configuration, catalog, models, library, input, room. Writes nothing.
@@ -100,6 +103,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Evaluate(evaluate) => evaluate.execute(runtime),
         Command::Models(models) => models.execute(runtime),
         Command::Explain(explain) => explain.execute(),
+        Command::Feedback(feedback) => feedback.execute(),
         Command::Replay(replay) => replay.execute(runtime),
         Command::Doctor(doctor) => doctor.execute(runtime),
         Command::Datasets(datasets) => datasets.execute(),

@@ -188,6 +188,8 @@ struct Engine<'a> {
     next_epoch: Epoch,
     /// The last epoch an earlier run committed.
     committed_before: Option<Epoch>,
+    /// Records of feedback that the workers know of.
+    told: usize,
     gather_since: Option<Instant>,
     /// When a checkpoint was last planned, and how many epochs since.
     checkpointed: (Instant, u64),
@@ -281,6 +283,27 @@ impl Engine<'_> {
     fn tell(&self, order: &Order) -> Result<()> {
         if self.processes > 1 {
             self.crew.send(Mail::write(order)?);
+        }
+        Ok(())
+    }
+
+    /// Tells every worker what has been said of cost anomalies since it was last told.
+    fn tell_feedback(&mut self) -> Result<()> {
+        let state = self.catalog.state();
+        let labels: Vec<_> = self
+            .job
+            .streams
+            .iter()
+            .map(|stream| state.labels(&stream.name, self.told))
+            .enumerate()
+            .flat_map(|(stream, labels)| labels.into_iter().map(move |label| (stream, label)))
+            .collect();
+        self.told = state.feedback.len();
+        for (stream, label) in labels {
+            self.tell(&Order::Label { stream, label: label.clone() })?;
+            for worker in 0..self.crew.workers() {
+                self.crew.command(worker, Command::Label { stream, label: label.clone() });
+            }
         }
         Ok(())
     }

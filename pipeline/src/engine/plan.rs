@@ -50,6 +50,8 @@ impl Engine<'_> {
         self.next_epoch = self.next_epoch.next();
         self.monitor.enter(Phase::Plan, Some(plan.epoch));
         self.runtime.block_on(self.catalog.append(Record::Plan(plan.clone())))?;
+        // What others appended before the plan bears on it.
+        self.tell_feedback()?;
         self.monitor.enter(Phase::Workers, None);
         let (since, epochs) = self.checkpointed;
         // After a drift verdict a model may be promoted, which only the epoch's replay brings about.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use cloudops_models::registry::Registry;
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::state::CheckpointAt;
@@ -51,9 +52,13 @@ impl<'a> Engine<'a> {
         let names: Vec<&str> = job.streams.iter().map(|stream| stream.name.as_str()).collect();
         let timelines: Vec<Vec<(i64, ModelId)>> =
             names.iter().map(|name| catalog.state().timeline(name).entries().to_vec()).collect();
+        let labels: Vec<Vec<Label>> =
+            names.iter().map(|name| catalog.state().labels(name, 0)).collect();
+        let told = catalog.state().feedback.len();
         let state = checkpoint.as_deref().map(|at| &at.checkpoint);
         if processes > 1 {
-            let begin = Begin { checkpoint: state.cloned(), timelines: timelines.clone() };
+            let (timelines, labels) = (timelines.clone(), labels.clone());
+            let begin = Begin { checkpoint: state.cloned(), timelines, labels };
             crew.send(Mail::write(&Order::Begin(Box::new(begin)))?);
         }
         if let Some(CheckpointAt { epoch, checkpoint, .. }) = checkpoint.as_deref() {
@@ -64,7 +69,7 @@ impl<'a> Engine<'a> {
         for stream in &job.streams {
             monitor.models(&stream.name, catalog.state().timeline(&stream.name));
         }
-        let blueprint = crew::blueprint(job, &registry, timelines, monitor.whereabouts());
+        let blueprint = crew::blueprint(job, &registry, timelines, labels, monitor.whereabouts());
         meter.restored(crew.build(&blueprint, state, catalog.store(), runtime.handle())?);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(job.streams.len());
@@ -124,6 +129,7 @@ impl<'a> Engine<'a> {
             generation,
             next_epoch,
             committed_before,
+            told,
             gather_since: None,
             checkpointed: (Instant::now(), 0),
             meter,

@@ -121,7 +121,11 @@ fn changes_of(record: Record) -> Vec<(String, Change)> {
         Record::Expire(Expire { table, removes, .. }) => {
             vec![(table, Change { removes, data: true, ..Change::default() })]
         }
-        Record::Takeover(_) | Record::Plan(_) | Record::Promote(_) | Record::Gc(_) => Vec::new(),
+        Record::Takeover(_)
+        | Record::Plan(_)
+        | Record::Promote(_)
+        | Record::Feedback(_)
+        | Record::Gc(_) => Vec::new(),
     }
 }
 

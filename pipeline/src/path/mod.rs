@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
-use cloudops_operators::anomaly::Anomalies;
+use cloudops_operators::anomaly::{Anomalies, Label};
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::{Bill, Statements};
@@ -153,18 +153,18 @@ impl Path {
     /// When the settings do not fit.
     pub fn new(
         blueprint: &Blueprint,
-        stream: usize,
+        index: usize,
         place: (usize, usize),
         staging: &Staging,
         supervisor: &Supervisor,
     ) -> Result<Self> {
-        let supervisor = supervisor.for_stream(&blueprint.job.streams[stream].name);
-        let timeline = blueprint.timelines[stream].clone();
-        let scorers = Arc::clone(&blueprint.scorers[stream]);
+        let supervisor = supervisor.for_stream(&blueprint.job.streams[index].name);
+        let timeline = blueprint.timelines[index].clone();
+        let scorers = Arc::clone(&blueprint.scorers[index]);
         let job = &blueprint.job;
-        let stream = Arc::clone(&job.streams[stream]);
+        let stream = Arc::clone(&job.streams[index]);
         let kernels = Kernels::new(&stream, &job.scratch)?;
-        Ok(Self {
+        let path = Self {
             place,
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
             tally: Tally::default(),
@@ -172,12 +172,21 @@ impl Path {
             supervisor,
             stream,
             kernels,
-        })
+        };
+        blueprint.labels[index].iter().for_each(|label| path.label(label));
+        Ok(path)
     }
 
     /// Puts a model in force from an event time on.
     pub fn promote(&self, effective_from_us: i64, model: ModelId) {
         self.score.borrow_mut().promote(effective_from_us, model);
+    }
+
+    /// Takes note of what was said of a cost anomaly.
+    pub fn label(&self, label: &Label) {
+        if let Some(anomalies) = &self.kernels.anomalies {
+            anomalies.borrow_mut().label(label);
+        }
     }
 
     /// What was counted in a complete epoch.

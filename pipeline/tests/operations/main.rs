@@ -9,6 +9,7 @@
 
 mod doctor;
 mod explain;
+mod feedback;
 mod overload;
 mod replay;
 #[path = "../support/mod.rs"]

@@ -91,7 +91,7 @@ fn every_epoch_is_replayed_byte_for_byte() {
 }
 
 /// What a replay says; an error where it finds a difference.
-fn replay(config: &Path, epoch: u64, more: &[&str]) -> Result<Value, Value> {
+pub(crate) fn replay(config: &Path, epoch: u64, more: &[&str]) -> Result<Value, Value> {
     let epoch = epoch.to_string();
     let mut arguments = vec!["replay", "--json", "--config", text(config), "--epoch", &epoch];
     arguments.extend(more);

@@ -108,6 +108,7 @@ impl History {
                     },
                     Record::Takeover(_)
                     | Record::Promote(_)
+                    | Record::Feedback(_)
                     | Record::Compact(_)
                     | Record::Expire(_)
                     | Record::Gc(_) => Ok(None),

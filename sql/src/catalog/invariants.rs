@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cloudops_operators::epoch::{Epoch, Offset};
 
 use super::record::{
-    Commit, Compact, DataFile, Expire, Gc, Plan, Promote, Record, SourceCommit, SourcePlan,
-    StateRef, Takeover,
+    Commit, Compact, DataFile, Expire, Feedback, Gc, Plan, Promote, Record, SourceCommit,
+    SourcePlan, StateRef, Takeover,
 };
 use super::state::State;
 use super::store::{data_path_parts, is_merged_file, state_path_parts};
@@ -27,6 +27,7 @@ pub fn check(state: &State, record: &Record) -> Result<(), String> {
         Record::Plan(plan) => check_plan(state, plan),
         Record::Commit(commit) => check_commit(state, commit),
         Record::Promote(promote) => check_promote(promote),
+        Record::Feedback(feedback) => check_feedback(feedback),
         Record::Compact(compact) => check_compact(state, compact),
         Record::Expire(expire) => check_expire(state, expire),
         Record::Gc(gc) => check_gc(state, gc),
@@ -186,6 +187,17 @@ fn check_state(epoch: Epoch, what: &str, state: &StateRef) -> Result<(), String>
 fn check_promote(promote: &Promote) -> Result<(), String> {
     require(!promote.stream.is_empty() && !promote.model.name.is_empty(), || {
         format!("promotion of {} without a stream or a name", promote.model)
+    })
+}
+
+/// What is said of nothing could never be asked for, and what is no number never be compared with.
+fn check_feedback(feedback: &Feedback) -> Result<(), String> {
+    let Feedback { stream, anomaly_id, amount, errors, .. } = feedback;
+    require(!stream.is_empty() && !anomaly_id.is_empty(), || {
+        format!("feedback on anomaly {anomaly_id:?} of stream {stream:?}")
+    })?;
+    require(amount.is_finite() && errors.is_finite(), || {
+        format!("feedback on anomaly {anomaly_id:?}: {amount} is off by {errors}")
     })
 }
 

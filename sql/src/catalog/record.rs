@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use cloudops_operators::anomaly;
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
 use cloudops_operators::score::ModelId;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub enum Record {
     Commit(Commit),
     /// A model version takes effect from an event time.
     Promote(Promote),
+    /// Somebody said what a cost anomaly was.
+    Feedback(Feedback),
     /// Files of a table are replaced by fewer with the same rows.
     Compact(Compact),
     /// The time of files of a table is over: their rows are no longer true.
@@ -359,6 +362,42 @@ pub struct Promote {
     pub promoted_at_us: i64,
 }
 
+/// Somebody said what a cost anomaly was.
+///
+/// Anyone may append it. It bears on days that close in plans after it: the first of them follows from
+/// its place in the log, see [`State::feedback`](super::state::State::feedback).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    /// The stream.
+    pub stream: String,
+    /// The anomaly, as in `cost_anomalies`.
+    pub anomaly_id: String,
+    /// Its account.
+    pub entity_id: String,
+    /// FOCUS `BillingCurrency`.
+    pub currency: String,
+    /// The one service that was strange; absent where all of the day was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The day, since 1970-01-01.
+    pub day: i32,
+    /// What was said.
+    pub said: anomaly::Feedback,
+    /// What the day came to then, in the currency.
+    pub amount: f64,
+    /// How far off that was, in usual errors; negative where it was less than expected.
+    pub errors: f64,
+    /// Who said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Wall clock when it was said, µs since 1970.
+    pub said_at_us: i64,
+}
+
 impl Record {
     /// The kind's name in the log.
     #[must_use]
@@ -368,6 +407,7 @@ impl Record {
             Self::Plan(_) => "plan",
             Self::Commit(_) => "commit",
             Self::Promote(_) => "promote",
+            Self::Feedback(_) => "feedback",
             Self::Compact(_) => "compact",
             Self::Expire(_) => "expire",
             Self::Gc(_) => "gc",
@@ -381,7 +421,11 @@ impl Record {
             Self::Takeover(takeover) => Some(takeover.generation),
             Self::Plan(plan) => Some(plan.generation),
             Self::Commit(commit) => Some(commit.generation),
-            Self::Promote(_) | Self::Compact(_) | Self::Expire(_) | Self::Gc(_) => None,
+            Self::Promote(_)
+            | Self::Feedback(_)
+            | Self::Compact(_)
+            | Self::Expire(_)
+            | Self::Gc(_) => None,
         }
     }
 }
@@ -453,6 +497,7 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         "plan" => Record::Plan(serde_json::from_str(body).map_err(corrupt)?),
         "commit" => Record::Commit(serde_json::from_str(body).map_err(corrupt)?),
         "promote" => Record::Promote(serde_json::from_str(body).map_err(corrupt)?),
+        "feedback" => Record::Feedback(serde_json::from_str(body).map_err(corrupt)?),
         "compact" => Record::Compact(serde_json::from_str(body).map_err(corrupt)?),
         "expire" => Record::Expire(serde_json::from_str(body).map_err(corrupt)?),
         "gc" => Record::Gc(serde_json::from_str(body).map_err(corrupt)?),

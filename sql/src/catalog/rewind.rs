@@ -100,7 +100,10 @@ impl Catalog {
                     }
                     checkpoint => *checkpoint = None,
                 },
-                Record::Takeover(_) | Record::Promote(_) | Record::Plan(_) => {}
+                Record::Takeover(_)
+                | Record::Promote(_)
+                | Record::Feedback(_)
+                | Record::Plan(_) => {}
                 // What became of files later does not bear on what an epoch computes.
                 _ => continue,
             }

@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use cloudops_operators::anomaly::Label;
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
+use cloudops_operators::schema::cost::day_of;
 use cloudops_operators::score::Timeline;
 use serde::{Deserialize, Serialize};
 
 use super::fold::{EVERY, fold_number};
 use super::invariants;
 use super::record::{
-    Checkpoint, Commit, Compact, DataFile, FileSpan, Plan, Promote, Record, Takeover,
+    Checkpoint, Commit, Compact, DataFile, Feedback, FileSpan, Plan, Promote, Record, Takeover,
 };
 use super::store::{
     data_path_parts, epochs_of, merged_path, merged_path_epochs, partition_of, state_path_parts,
@@ -51,6 +53,33 @@ pub struct State {
     pub collected: Vec<String>,
     /// Every promotion with its number in the log, ascending.
     pub promotions: Vec<(u64, Promote)>,
+    /// Everything that was said of cost anomalies, in order.
+    #[serde(default)]
+    pub feedback: Vec<Said>,
+}
+
+/// What was said of a cost anomaly, and from when on it bears.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// The record's number in the log.
+    pub number: u64,
+    /// The first day, since 1970-01-01, that no plan before the record had closed; `i32::MAX` where
+    /// the stream had ended.
+    pub from: i32,
+    /// What was said.
+    pub feedback: Feedback,
+}
+
+impl Said {
+    /// As the operator takes it.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        let Feedback { entity_id, currency, service, day, said, amount, errors, .. } =
+            self.feedback.clone();
+        let (entity, feedback, from) = (entity_id, said, self.from);
+        Label { entity, currency, service, day, feedback, amount, errors, from }
+    }
 }
 
 /// A file that was live and is not.
@@ -121,6 +150,7 @@ impl Default for State {
             replaced: Vec::new(),
             collected: Vec::new(),
             promotions: Vec::new(),
+            feedback: Vec::new(),
         }
     }
 }
@@ -152,6 +182,14 @@ impl State {
             timeline.promote(promote.effective_from_us, promote.model.clone());
         }
         timeline
+    }
+
+    /// What was said of a stream's anomalies, but for the first so many records of it, as operators take
+    /// it.
+    #[must_use]
+    pub fn labels(&self, stream: &str, known: usize) -> Vec<Label> {
+        let new = self.feedback.iter().skip(known);
+        new.filter(|said| said.feedback.stream == stream).map(Said::label).collect()
     }
 
     /// Which of these objects no record to come can ever need: what `Gc` may name.
@@ -214,6 +252,10 @@ impl State {
             Record::Plan(plan) => self.plan(plan),
             Record::Commit(commit) => self.commit(commit),
             Record::Promote(promote) => self.promotions.push((self.next_seq, promote)),
+            Record::Feedback(feedback) => {
+                let (number, from) = (self.next_seq, self.closed_to(&feedback.stream));
+                self.feedback.push(Said { number, from, feedback });
+            }
             Record::Compact(compact) => self.compact(compact),
             Record::Expire(expire) => {
                 self.remove(&expire.table, &expire.removes, Vec::new(), expire.expired_at_us);
@@ -226,6 +268,18 @@ impl State {
         }
         self.next_seq += 1;
         Ok(())
+    }
+
+    /// The first day of a stream that no plan has closed; `i32::MAX` where nothing more comes.
+    fn closed_to(&self, stream: &str) -> i32 {
+        let partitions = self.sources.get(stream).into_iter().flat_map(BTreeMap::values);
+        let open = partitions.clone().filter(|partition| !partition.ended);
+        let planned = open.map(|partition| partition.planned_watermark_us).max();
+        match planned {
+            Some(watermark_us) => day_of(watermark_us),
+            None if partitions.count() == 0 => i32::MIN,
+            None => i32::MAX,
+        }
     }
 
     fn plan(&mut self, plan: Plan) {

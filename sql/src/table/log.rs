@@ -1,4 +1,4 @@
-//! `models`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
+//! `models`, `feedback`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
 //!
 //! Their rows are built when asked for. `epochs` reads the whole log again,
 //! because the fold does not keep what only the past knows; all others are at
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use super::{Kind, SOURCE, Table, Type, optional, required};
 use crate::Result;
 use crate::catalog::State;
 use crate::catalog::history::{Committed, History};
-use crate::catalog::record::{DataFile, Promote, SourceCommit};
+use crate::catalog::record::{DataFile, Feedback, Promote, SourceCommit};
 use crate::view::{self, View};
 
 pub(super) const MODELS: Table = Table {
@@ -47,6 +47,34 @@ pub(super) const MODELS: Table = Table {
         optional("promoted_at", Type::Instant, "wall clock when it was promoted, UTC"),
     ],
     sort: &["promoted_seq"],
+    statistics: &[],
+};
+
+pub(super) const FEEDBACK: Table = Table {
+    name: "feedback",
+    description: "somebody said what a cost anomaly was; of two rows of an anomaly the later holds",
+    kind: Kind::Log,
+    own: &[
+        required("source", Type::Text, "name of the configured stream"),
+        required("anomaly_id", Type::Text, "the anomaly, as in cost_anomalies"),
+        required("entity_id", Type::Text, "its account"),
+        required("day", Type::Day, "its day, UTC"),
+        required("currency", Type::Text, "FOCUS BillingCurrency, ISO 4217"),
+        optional("service", Type::Text, "the one service that was strange; null: all of the day"),
+        required("said", Type::Text, "'yes' (it was one), 'no' (it was none) or 'planned'"),
+        required("amount", Type::F64, "what the day came to when that was said"),
+        required("errors", Type::F64, "how far off that was, in usual errors"),
+        optional(
+            "effective_from",
+            Type::Day,
+            "first day that is judged with it, UTC; null where the stream had ended",
+        ),
+        optional("by", Type::Text, "who said it"),
+        optional("note", Type::Text, "why"),
+        optional("said_at", Type::Instant, "wall clock when it was said, UTC"),
+        required("seq", Type::I64, "number of the log record that says so"),
+    ],
+    sort: &["seq"],
     statistics: &[],
 };
 
@@ -193,6 +221,34 @@ pub(crate) fn models(state: &State) -> RecordBatch {
             numbers(promotions.iter().map(|(seq, _)| *seq)),
             text(|promote| &promote.reason),
             instants(promotions.iter().map(|(_, promote)| promote.promoted_at_us)),
+        ],
+    )
+}
+
+/// The rows of `feedback`.
+pub(crate) fn feedback(state: &State) -> RecordBatch {
+    let all = || state.feedback.iter().map(|said| &said.feedback);
+    let text = |value: fn(&Feedback) -> Option<&str>| -> ArrayRef {
+        Arc::new(all().map(value).collect::<StringArray>())
+    };
+    let from = state.feedback.iter().map(|said| (said.from != i32::MAX).then_some(said.from));
+    batch(
+        &FEEDBACK,
+        vec![
+            text(|said| Some(&said.stream)),
+            text(|said| Some(&said.anomaly_id)),
+            text(|said| Some(&said.entity_id)),
+            Arc::new(Date32Array::from_iter_values(all().map(|said| said.day))),
+            text(|said| Some(&said.currency)),
+            text(|said| said.service.as_deref()),
+            text(|said| Some(said.said.name())),
+            Arc::new(Float64Array::from_iter_values(all().map(|said| said.amount))),
+            Arc::new(Float64Array::from_iter_values(all().map(|said| said.errors))),
+            Arc::new(from.collect::<Date32Array>()),
+            text(|said| said.by.as_deref()),
+            text(|said| said.note.as_deref()),
+            instants(all().map(|said| said.said_at_us)),
+            numbers(state.feedback.iter().map(|said| said.number)),
         ],
     )
 }

@@ -219,6 +219,7 @@ const ALL: &[&Table] = &[
     &late::TABLE,
     &rejects::TABLE,
     &log::MODELS,
+    &log::FEEDBACK,
     &log::EPOCHS,
     &log::TABLES,
     &log::COLUMNS,

@@ -277,7 +277,7 @@ fn card(
 }
 
 /// A query's rows as JSON objects.
-async fn rows(session: &mut Session, query: &str) -> Result<Vec<Map<String, Value>>> {
+pub(super) async fn rows(session: &mut Session, query: &str) -> Result<Vec<Map<String, Value>>> {
     let batches = session.query(query).await?.collect().await?;
     let mut writer = arrow::json::ArrayWriter::new(Vec::new());
     writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
