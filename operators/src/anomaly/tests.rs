@@ -182,7 +182,7 @@ fn what_is_said_of_a_day_bears_on_days_that_close_after() {
     let spikes = [(50, 60), (60, 55), (65, -60), (70, 120)];
     assert_eq!(off(&spikes, None), [50, 60, 65, 70]);
     // As far off to that side is usual now; more, or to the other side, is not.
-    assert_eq!(off(&spikes, Some((Feedback::No, 50, 14.0))), [50, 65, 70]);
+    assert_eq!(off(&spikes, Some((Feedback::No, 50, 17.0))), [50, 65, 70]);
     let raised: Vec<(i32, i128)> = (50..80).map(|day| (day, 60)).collect();
     assert_eq!(off(&raised, None), (50..57).collect::<Vec<_>>());
     assert_eq!(off(&raised, Some((Feedback::Planned, 50, 12.0))), [50, 51]);
