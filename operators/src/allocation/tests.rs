@@ -59,10 +59,11 @@ fn charges(rows: &[Row]) -> RecordBatch {
     let batch = changes(rows);
     let payers = rows.iter().map(|row| format!("p{}", row.2 % 2));
     let payers: ArrayRef = Arc::new(StringArray::from_iter_values(payers));
-    let columns = batch.schema().fields().iter().zip(batch.columns()).map(|(field, column)| {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
         Arc::clone(if field.name() == BILLING_ACCOUNT { &payers } else { column })
     });
-    RecordBatch::try_new(batch.schema(), columns.collect()).unwrap()
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
 }
 
 /// Billing account, month, allocation, target and rule.
