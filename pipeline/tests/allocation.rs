@@ -112,12 +112,11 @@ fn bill(place: &Path, lines: u64) -> [std::path::PathBuf; 2] {
             let billed = format!("{sign}0.{:012}", amount * 7_919);
             let effective = format!("{sign}{}.{:07}", chance.below(90), amount % 10_000_000);
             let date = |day: u64| format!("2026-{:02}-{:02}", 1 + day / 28, 1 + day % 28);
+            let (began, stated) = (date(day), date(known));
             let row = format!(
-                "{payer},{currency},{payer}-{},{service},Usage,{}T01:00:00Z,{billed},{effective},AWS,\
-                 \"{tags}\",{line},{version},{}T09:00:00Z",
+                "{payer},{currency},{payer}-{},{service},Usage,{began}T01:00:00Z,{began}T02:00:00Z,\
+                 {billed},{effective},AWS,\"{tags}\",{line},{version},{stated}T09:00:00Z",
                 chance.below(2),
-                date(day),
-                date(known),
             );
             halves[half].push((known, row));
             known += 1 + chance.below(12);
@@ -130,8 +129,8 @@ fn bill(place: &Path, lines: u64) -> [std::path::PathBuf; 2] {
     for (rows, file) in halves.iter_mut().zip(&files) {
         rows.sort();
         let mut csv = "BillingAccountId,BillingCurrency,SubAccountId,ServiceName,ChargeCategory,\
-                       ChargePeriodStart,BilledCost,EffectiveCost,ProviderName,Tags,x_Line,x_Version,\
-                       x_Known\n"
+                       ChargePeriodStart,ChargePeriodEnd,BilledCost,EffectiveCost,ProviderName,Tags,\
+                       x_Line,x_Version,x_Known\n"
             .to_owned();
         rows.iter().for_each(|(_, row)| writeln!(csv, "{row}").unwrap());
         std::fs::write(file, csv).unwrap();
@@ -186,7 +185,7 @@ fn assert_sums(catalog: &str) {
                 let only = sql(catalog, &format!("{one} except {other}"));
                 assert!(only.is_empty(), "{allocation}: {} rows, first {}", only.len(), only[0]);
             }
-            assert!(sql(catalog, &costs).len() >= 2);
+            assert!(!sql(catalog, &costs).is_empty());
         }
     }
 }

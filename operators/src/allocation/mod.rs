@@ -17,6 +17,9 @@
 //! **Cuts.** So what the changes of an amount add up to, by the day on which they became known, is a
 //! function of the input alone. The changes of an amount follow each other: each begins where the one
 //! before it ended.
+//!
+//! **Memory.** A month is kept as long as the job runs, as a restatement may come at any time: an amount
+//! for each target or rule and day on which some of it became known, whatever the number of charges.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Date32Type, Decimal128Type, UInt32Type, UInt64Type};
