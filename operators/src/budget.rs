@@ -7,19 +7,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Decimal128Array, PrimitiveArray, RecordBatch, StringArray,
-    UInt32Array,
-};
+use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+use crate::account::{money_array, numbers};
 use crate::bill::month_of;
 use crate::forecast::{DAYS_AHEAD, KNOWN_TO, SPENT};
-use crate::schema::cost::{CURRENCY, DAY, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{CURRENCY, DAY, money};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION};
-use crate::schema::{ENTITY_ID, column, mismatch, texts};
+use crate::schema::{ENTITY_ID, column, texts};
 use crate::{Error, Result};
 
 /// The budget's name; `Utf8`.
@@ -187,20 +185,11 @@ impl Budgets {
     }
 }
 
-fn numbers<'a, T: arrow::datatypes::ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
-}
-
 fn rows(ahead: &RecordBatch, judged: &[Judged<'_>]) -> Result<RecordBatch> {
     let firsts = UInt32Array::from_iter_values(judged.iter().map(|judged| judged.row as u32));
     let firsts = take_record_batch(ahead, &firsts)?;
-    let amounts = |of: &dyn Fn(&Judged<'_>) -> i128| -> Result<ArrayRef> {
-        let amounts = Decimal128Array::from_iter_values(judged.iter().map(of));
-        Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
+    let amounts = |of: &dyn Fn(&Judged<'_>) -> i128| {
+        money_array(judged.iter().map(|judged| Some(of(judged))))
     };
     let days = |of: fn(&Judged<'_>) -> Option<i32>| -> ArrayRef {
         Arc::new(judged.iter().map(of).collect::<Date32Array>())
@@ -241,9 +230,7 @@ mod tests {
     fn ahead(spent: i128) -> RecordBatch {
         let rows = 40;
         let money = |of: &dyn Fn(i128) -> i128| -> ArrayRef {
-            let amounts = (0..rows).map(|row| of(row % 20 + 1) * UNIT);
-            let amounts = Decimal128Array::from_iter_values(amounts);
-            Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE).unwrap())
+            money_array((0..rows).map(|row| Some(of(row % 20 + 1) * UNIT))).unwrap()
         };
         let text = |of: &dyn Fn(i128) -> &'static str| -> ArrayRef {
             Arc::new(StringArray::from_iter_values((0..rows).map(of)))

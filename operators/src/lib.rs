@@ -14,7 +14,7 @@
 //! - [`bill`]: rows of bills to changes of exact totals; [`rollup`]: these by one
 //!   name alone; [`daily`]: these to a vector a day; [`anomaly`]: days that came to
 //!   more or less than was to be expected, and what of them did; [`forecast`]: days to come;
-//!   [`budget`]: when they use a budget up
+//!   [`budget`]: when they use a budget up; [`allocation`]: whose costs are whose
 //! - [`feature`]: windows to feature vectors
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
@@ -24,6 +24,7 @@
 //! - [`supervise`]: what they run under there: the first error, and CPU time for the profile
 
 mod account;
+pub mod allocation;
 pub mod anomaly;
 pub mod attribute;
 pub mod batch;

@@ -53,6 +53,9 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
             if let Some(rollups) = path.rollup(changes.clone()) {
                 ends.push(path.write(rollups, "cost_rollup_changes"));
             }
+            if let Some(allocated) = path.allocate(changes.clone()) {
+                ends.push(path.write(allocated, "cost_allocation_changes"));
+            }
             if let Some((anomalies, causes)) = path.anomaly(changes.clone(), clock.clone()) {
                 ends.push(path.write(anomalies, "cost_anomaly_changes"));
                 ends.push(path.write(causes, "cost_cause_changes"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, Messages, StreamKind};
+use cloudops_operators::allocation::{Allocation, Allocations};
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
@@ -105,6 +106,8 @@ pub struct StreamJob {
     pub forecast: Option<ForecastConfig>,
     /// What forecasts are held against.
     pub budgets: Vec<Budget>,
+    /// Whose costs are whose.
+    pub allocations: Vec<Allocation>,
     /// Cost services with a place of their own.
     pub services: Vec<String>,
     /// What scores; `None` leaves the stream unscored.
@@ -289,6 +292,11 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         );
         Budgets::new(&stream.budgets)?;
     }
+    if !stream.allocations.is_empty() {
+        ensure!(kind == StreamKind::Cost, "allocation is for cost streams");
+        let bill = stream.bill.clone().unwrap_or_default();
+        Allocations::new(&stream.allocations, &bill.by)?;
+    }
     if let Some(model) = &stream.model {
         ensure!(
             model.architecture.is_some() || model.onnx.is_some(),
@@ -325,6 +333,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         anomaly: stream.anomaly.clone(),
         forecast: stream.forecast.clone(),
         budgets: stream.budgets.clone(),
+        allocations: stream.allocations.clone(),
         services: stream.features.services.clone().unwrap_or_default(),
         model: stream.model.clone(),
         threshold: stream.threshold.clone(),
@@ -402,6 +411,9 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
         if stream.kind == StreamKind::Cost {
             digest.update(format!("{:?}{:?}", stream.bill, stream.anomaly));
             digest.update(format!("{:?}{:?}", stream.forecast, stream.budgets));
+            if !stream.allocations.is_empty() {
+                digest.update(format!("{:?}", stream.allocations));
+            }
         }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use cloudops_datasets::StreamKind;
+use cloudops_operators::allocation::Allocations;
 use cloudops_operators::anomaly::Anomalies;
 use cloudops_operators::bill::Bill;
 use cloudops_operators::budget::Budgets;
@@ -166,6 +167,15 @@ pub fn forecasts(stream: &StreamJob) -> Result<Option<Forecasts>> {
 pub fn budgets(stream: &StreamJob) -> Result<Option<Budgets>> {
     let any = !stream.budgets.is_empty();
     Ok(any.then(|| Budgets::new(&stream.budgets)).transpose()?)
+}
+
+/// The allocations of a cost stream.
+///
+/// # Errors
+/// When the settings do not fit.
+pub fn allocations(stream: &StreamJob) -> Result<Option<Allocations>> {
+    let any = !stream.allocations.is_empty();
+    Ok(any.then(|| Allocations::new(&stream.allocations, &stream.bill.by)).transpose()?)
 }
 
 /// The daily operator of a cost stream.

@@ -39,6 +39,13 @@ deliveries = "file"
 history_days = 14
 min_history_days = 7
 sensitivity = 1.0
+[[stream.allocation]]
+name = "services"
+by = "service"
+[[stream.allocation.rule]]
+name = "shared"
+match = { account = ["account-0", "account-3"] }
+split = "proportional"
 [stream.output]
 windows = true
 "#;
@@ -156,6 +163,7 @@ fn the_latest_delivery_of_a_period_holds_however_the_input_is_cut() {
     }
     let whole = tables(&catalog);
     assert!(!whole["cost_anomalies"].is_empty());
+    assert!(!whole["cost_allocations"].is_empty());
     for (records, workers) in [(1 << 30, 1), (100, 3), (1, 2)] {
         let (summary, catalog) = run(place, "parted", records, workers);
         if records == 1 {

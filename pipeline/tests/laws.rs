@@ -40,6 +40,7 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         "cost_daily",
         "cost_revisions",
         "cost_rollups",
+        "cost_allocations",
         "cost_anomalies",
         "cost_causes",
         "cost_forecasts",
@@ -156,7 +157,7 @@ fn a_restart_takes_up_what_changed_upon_what_did_not() {
     let log = place.path("results-broken/log");
     let continued = count(&log, "\"continued\":[{");
     assert!(continued > 10, "{continued} checkpoints hold changes alone");
-    for operator in ["window", "threshold", "audit_features", "bill", "daily"] {
+    for operator in ["window", "threshold", "audit_features", "bill", "allocation", "daily"] {
         let named = count(&log, &format!("\"operator\":\"{operator}\"}}"));
         assert!(named > 0, "no checkpoint continues {operator}");
     }

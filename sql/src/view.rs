@@ -292,6 +292,39 @@ const ALL: &[View] = &[
             HAVING SUM(charges_after - charges_before) <> 0",
     },
     View {
+        name: "cost_allocations",
+        description: "what a target has of a billing account's calendar month, directly or by a rule, as \
+                      far as is known now; all targets and rules together are the bill, exactly",
+        columns: &[
+            ("source", "name of the configured stream"),
+            ("billing_account", "FOCUS BillingAccountId"),
+            ("month", "first day of the month, UTC"),
+            ("currency", "FOCUS BillingCurrency, ISO 4217; never add across it"),
+            ("allocation", "name of the configured allocation; never add across it"),
+            ("target", "whose costs; null where nobody has them: see rule"),
+            ("rule", "the rule whose costs are shared, or 'direct': the target's own"),
+            ("billed_cost", "of BilledCost, in the currency"),
+            ("effective_cost", "of EffectiveCost, in the currency"),
+            ("known_on", "day on which it last changed"),
+        ],
+        sql: "
+            WITH change AS (
+                SELECT source, billing_account, month, currency, allocation, target, rule, known_on,
+                       SUM(billed_after - billed_before) AS billed_change,
+                       SUM(effective_after - effective_before) AS effective_change
+                FROM cost_allocation_changes
+                GROUP BY source, billing_account, month, currency, allocation, target, rule, known_on
+                HAVING SUM(billed_after - billed_before) <> 0
+                    OR SUM(effective_after - effective_before) <> 0
+            )
+            SELECT source, billing_account, month, currency, allocation, target, rule,
+                   SUM(billed_change) AS billed_cost, SUM(effective_change) AS effective_cost,
+                   MAX(known_on) AS known_on
+            FROM change
+            GROUP BY source, billing_account, month, currency, allocation, target, rule
+            HAVING SUM(billed_change) <> 0 OR SUM(effective_change) <> 0",
+    },
+    View {
         name: "cost_anomalies",
         description: "days that came to more or less than the days before let expect, and whether \
                       that still stands after what was restated",

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, RecordBatch,
-    StringArray, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{DayAhead, Forecasts, Said};
 use crate::Result;
-use crate::account::amount;
+use crate::account::{amount, money_array};
 use crate::bill::month_of;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{CURRENCY, DAY, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{CURRENCY, DAY, money};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION};
 
 /// The last day that was known; `Date32`.
@@ -95,15 +95,15 @@ impl Forecasts {
             let is_first = month_of(said.from + at as i32) == month_of(said.from);
             if is_first { said.spent } else { 0 }
         };
-        columns.push(amounts(days.iter().map(|(said, at, _)| Some(spent(said, *at))))?);
+        columns.push(money_array(days.iter().map(|(said, at, _)| Some(spent(said, *at))))?);
         for at in 0..QUANTILES.len() {
             let value =
                 |day: &DayAhead| if at < 3 { day.quantiles[at] } else { day.totals[at - 3] };
-            columns.push(amounts(days.iter().map(|(_, _, day)| Some(amount(value(day)))))?);
+            columns.push(money_array(days.iter().map(|(_, _, day)| Some(amount(value(day)))))?);
         }
         for at in 0..COMPONENTS.len() {
             let part = |day: &DayAhead| day.components.map(|parts| amount(parts[at]));
-            columns.push(amounts(days.iter().map(|(_, _, day)| part(day)))?);
+            columns.push(money_array(days.iter().map(|(_, _, day)| part(day)))?);
         }
         let chosen = days.iter().map(|(said, ..)| said.ahead.chosen.as_str());
         columns.push(Arc::new(StringArray::from_iter_values(chosen)));
@@ -148,9 +148,4 @@ impl Forecasts {
         let version = self.forecaster.version();
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(version, rows)))
     }
-}
-
-fn amounts(amounts: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef> {
-    let amounts = amounts.collect::<Decimal128Array>();
-    Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
 }

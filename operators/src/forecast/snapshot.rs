@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -13,9 +13,10 @@ use arrow::datatypes::{
 
 use super::Forecasts;
 use crate::account::days::Origin;
+use crate::account::money_array;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, money};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
@@ -48,7 +49,6 @@ fn state_schema() -> SchemaRef {
 }
 
 fn batch(rows: &[Row<'_>]) -> Result<RecordBatch> {
-    let amounts = Decimal128Array::from_iter_values(rows.iter().map(|row| row.amount));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key))),
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.done_to))),
@@ -57,7 +57,7 @@ fn batch(rows: &[Row<'_>]) -> Result<RecordBatch> {
         Arc::new(rows.iter().map(|row| Some(row.origin?.partition)).collect::<UInt32Array>()),
         Arc::new(rows.iter().map(|row| Some(row.origin?.from)).collect::<UInt64Array>()),
         Arc::new(rows.iter().map(|row| Some(row.origin?.to)).collect::<UInt64Array>()),
-        Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?),
+        money_array(rows.iter().map(|row| Some(row.amount)))?,
     ];
     Ok(RecordBatch::try_new(state_schema(), columns)?)
 }

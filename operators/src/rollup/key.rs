@@ -139,15 +139,15 @@ pub(super) fn updates(changes: &RecordBatch, rollups: &[By], epoch: u64) -> Resu
     Ok(updates)
 }
 
-/// The names that one roll-up adds up by.
-enum Names<'a> {
+/// The names that costs are added up by.
+pub(crate) enum Names<'a> {
     Column(&'a StringArray),
     /// One tag of an object of tags.
     Tag(&'a StringArray, &'a str),
 }
 
 impl<'a> Names<'a> {
-    fn of(changes: &'a RecordBatch, by: &'a By) -> Result<Self> {
+    pub(crate) fn of(changes: &'a RecordBatch, by: &'a By) -> Result<Self> {
         if let By::Dimension(Dimension::Tag(tag)) = by {
             return Ok(Self::Tag(texts(changes, TAGS)?, tag));
         }
@@ -155,7 +155,8 @@ impl<'a> Names<'a> {
         texts(changes, if *by == By::Account { ENTITY_ID } else { &name }).map(Self::Column)
     }
 
-    fn get(&self, row: usize) -> Option<Box<str>> {
+    /// Whose a row is; `None` where it names none.
+    pub(crate) fn get(&self, row: usize) -> Option<Box<str>> {
         match self {
             Self::Column(names) => names.is_valid(row).then(|| names.value(row).into()),
             Self::Tag(tags, tag) => {
@@ -163,6 +164,7 @@ impl<'a> Names<'a> {
                 let tags: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(tags).ok()?;
                 Some(match tags.get(*tag)? {
+                    serde_json::Value::Null => return None,
                     serde_json::Value::String(text) => text.as_str().into(),
                     other => other.to_string().into(),
                 })

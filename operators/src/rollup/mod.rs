@@ -46,6 +46,7 @@ mod snapshot;
 mod tests;
 
 pub use key::By;
+pub(crate) use key::Names;
 use key::{Key, updates};
 use moment::Moment;
 use rest::Rest;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cloudops_models::specification::Architecture;
+use cloudops_operators::allocation::Allocation;
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
@@ -156,6 +157,9 @@ pub struct StreamConfig {
     /// Cost: what accounts may spend in a month, held against forecasts.
     #[serde(default, rename = "budget")]
     pub budgets: Vec<Budget>,
+    /// Cost: whose costs are whose, with rules for those that several share.
+    #[serde(default, rename = "allocation")]
+    pub allocations: Vec<Allocation>,
     /// The model that scores. Without one, a stream is read and windowed but not scored.
     pub model: Option<ModelConfig>,
     /// Scores to verdicts.

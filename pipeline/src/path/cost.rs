@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use anyhow::Context;
+use arrow::array::RecordBatch;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::rollup::Rollups;
+use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use timely::dataflow::channels::pact::Pipeline;
 
 use super::{Path, take_in};
@@ -56,6 +58,19 @@ impl Path {
     pub fn rollup<'s>(&self, changes: Batches<'s>) -> Option<Batches<'s>> {
         let rollups = self.kernels.rollups.as_ref()?;
         Some(Rollups::connect(rollups, changes, &self.supervisor))
+    }
+
+    /// Changes of totals to changes of what targets have of them, by billing account; where costs are
+    /// allocated.
+    pub fn allocate<'s>(&self, changes: Batches<'s>) -> Option<Batches<'s>> {
+        let kernel = Rc::clone(self.kernels.allocations.as_ref()?);
+        let logic = move |_: Epoch, batches: Vec<RecordBatch>| {
+            let mut kernel = kernel.borrow_mut();
+            batches.iter().try_for_each(|changes| kernel.push(changes))?;
+            anyhow::Ok(kernel.take_changes()?.into_iter().collect())
+        };
+        let routed = flow::route_by(changes, BILLING_ACCOUNT, &self.supervisor);
+        Some(flow::gather(routed, Pipeline, "allocation", &self.supervisor, logic))
     }
 
     /// Changes of totals to days that came to more or less than was to be expected, and their causes;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
+use cloudops_operators::allocation::Allocations;
 use cloudops_operators::anomaly::{Anomalies, Label};
 use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
@@ -77,6 +78,7 @@ struct Kernels {
     bill: Option<Shared<Bill>>,
     statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
+    allocations: Option<Shared<Allocations>>,
     anomalies: Option<Shared<Anomalies>>,
     forecasts: Option<Shared<Forecasts>>,
     budgets: Option<Budgets>,
@@ -96,6 +98,7 @@ impl Kernels {
             statements: statements.then(|| Statements::new(&stream.bill.by)).transpose()?,
             bill: window.is_none().then(|| bill(stream, scratch)).transpose()?.map(shared),
             rollups: rollups.then(|| self::rollups(stream, scratch)).transpose()?.map(shared),
+            allocations: kernel::allocations(stream)?.map(shared),
             anomalies: kernel::anomalies(stream)?.map(shared),
             forecasts: kernel::forecasts(stream)?.map(shared),
             budgets: kernel::budgets(stream)?,
@@ -118,6 +121,9 @@ impl Kernels {
         }
         if let Some(rollups) = &self.rollups {
             all.push(Rc::clone(rollups) as _);
+        }
+        if let Some(allocations) = &self.allocations {
+            all.push(Rc::clone(allocations) as _);
         }
         if let Some(anomalies) = &self.anomalies {
             all.push(Rc::clone(anomalies) as _);

@@ -255,6 +255,17 @@ horizon_days = 31
 name = "small"
 currency = "USD"
 amount = 100.0
+[[stream.allocation]]
+name = "accounts"
+by = "account"
+[[stream.allocation.rule]]
+name = "storage"
+match = { service = ["Amazon Simple Storage Service"] }
+split = "proportional"
+[[stream.allocation.rule]]
+name = "databases"
+match = { service = ["Amazon Relational Database Service"], charge_category = ["Usage"] }
+split = { 100000000000 = 2, nobody = 0.5 }
 [stream.model]
 architecture = "max-abs-z"
 [stream.output]
@@ -268,6 +279,7 @@ format = "charges"
 lateness = "36h"
 [stream.source.mapping]
 account = "account"
+billing_account = { value = "payer" }
 provider = { value = "cloud" }
 service = "service"
 currency = { value = "EUR" }
@@ -285,6 +297,20 @@ min_history_days = 7
 sensitivity = 0.5
 restated_days = 10
 min_impact = 20.0
+[[stream.allocation]]
+name = "accounts"
+by = "account"
+[[stream.allocation.rule]]
+name = "platform"
+match = { service = ["service-1"], account = ["acct-0", "acct-1"] }
+split = "proportional"
+[[stream.allocation]]
+name = "services"
+by = "service"
+[[stream.allocation.rule]]
+name = "everyone's"
+match = { account = ["acct-2"] }
+split = "even"
 [stream.output]
 windows = true
 "#;
@@ -326,8 +352,15 @@ pub(crate) fn tables(catalog: &str) -> Tables {
     let names = names.filter(|name| !(name.starts_with("cost_") && name.ends_with("_changes")));
     names
         .chain(
-            ["cost_daily", "cost_revisions", "cost_rollups", "cost_anomalies", "cost_causes"]
-                .map(str::to_owned),
+            [
+                "cost_daily",
+                "cost_revisions",
+                "cost_rollups",
+                "cost_allocations",
+                "cost_anomalies",
+                "cost_causes",
+            ]
+            .map(str::to_owned),
         )
         .map(|name| {
             let mut rows: Vec<String> = sql(catalog, &format!("select * from {name}"))

@@ -15,6 +15,7 @@ use cloudops_operators::schema::{self, cost, result};
 
 mod alerts;
 mod attributions;
+mod cost_allocation_changes;
 mod cost_anomaly_changes;
 mod cost_budgets;
 mod cost_changes;
@@ -208,6 +209,7 @@ const ALL: &[&Table] = &[
     &cost_changes::TABLE,
     &cost_lines::TABLE,
     &cost_rollup_changes::TABLE,
+    &cost_allocation_changes::TABLE,
     &cost_anomaly_changes::TABLE,
     &cost_anomaly_changes::CAUSES,
     &cost_forecasts::TABLE,
