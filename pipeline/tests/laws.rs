@@ -43,6 +43,7 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         "cost_allocations",
         "cost_anomalies",
         "cost_causes",
+        "cost_verdicts",
         "cost_forecasts",
         "cost_forecast_choices",
         "cost_budgets",
@@ -54,6 +55,15 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         "sensor_windows",
     ] {
         assert!(!want[table].is_empty(), "{table} has no rows: the comparison would prove nothing");
+    }
+    // A strange day is a row of the verdicts, by whichever way it was found.
+    for (found, days) in [
+        ("found_by <> 'mix'", "select distinct source, entity_id, day from cost_anomalies"),
+        ("found_by <> 'amount'", "select window_end from cost_scores where is_anomaly"),
+    ] {
+        let verdicts = "select distinct source, entity_id, day from cost_verdicts where";
+        let count = |query: &str| sql(&place.catalog("all"), query).len();
+        assert_eq!(count(&format!("{verdicts} {found}")), count(days), "{found}");
     }
     for (name, epoch_records, workers) in
         [("all-1", 1 << 30, 1), ("thousand-2", 1000, 2), ("hundred-3", 100, 3), ("one-2", 1, 2)]

@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, PrimitiveArray, RecordBatch};
-use arrow::datatypes::ArrowPrimitiveType;
+use arrow::array::{ArrayRef, Decimal128Array};
 
 use crate::Result;
 use crate::schema::cost::{MONEY_PRECISION, MONEY_SCALE};
-use crate::schema::{column, mismatch};
 
 pub(crate) mod change;
 pub(crate) mod days;
@@ -22,22 +20,16 @@ pub(crate) fn amount(value: f64) -> i128 {
     (value * 1e6).round() as i128 * 1_000_000
 }
 
-/// Amounts in units of 10⁻¹² as a column of money.
-pub(crate) fn money_array(amounts: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef> {
-    let amounts = amounts.collect::<Decimal128Array>();
-    Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
-}
+/// Between the parts of a key's name in snapshots: no name holds it.
+pub(crate) const SEPARATOR: char = '\u{1f}';
 
-/// A column of numbers or days, by name.
-///
-/// # Errors
-/// [`crate::Error::Column`] when it is missing or of another type.
-pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
+/// Amounts in units of 10⁻¹² as a column of money.
+pub(crate) fn money_array<T>(amounts: impl Iterator<Item = T>) -> Result<ArrayRef>
+where
+    Option<i128>: From<T>,
+{
+    let amounts = amounts.map(Option::<i128>::from).collect::<Decimal128Array>();
+    Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
 }
 
 /// In whole units of the currency.

@@ -26,7 +26,6 @@ use arrow::datatypes::{Date32Type, Decimal128Type, UInt32Type, UInt64Type};
 use hashbrown::HashMap;
 
 use crate::account::days::Origin;
-use crate::account::numbers;
 use crate::bill::key::{Symbol, Symbols};
 use crate::bill::{
     BILLED_AFTER, BILLED_BEFORE, Dimension, EFFECTIVE_AFTER, EFFECTIVE_BEFORE, first_of_month,
@@ -34,6 +33,7 @@ use crate::bill::{
 use crate::key::{SHARDS, Shard};
 use crate::rollup::{By, Names};
 use crate::schema::cost::{BILLING_ACCOUNT, CURRENCY, DAY, EFFECTIVE_COST, KNOWN_ON};
+use crate::schema::numbers;
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::schema::texts;
 use crate::{Error, Result};

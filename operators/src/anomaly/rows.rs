@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, RecordBatch,
-    StringArray, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
@@ -13,10 +13,11 @@ use super::unit::{Record, Scope, Unit};
 use super::{Anomalies, Judged};
 use crate::Result;
 use crate::account::days::{Facts, Origin};
+use crate::account::money_array;
 use crate::bill::REASON;
 use crate::key::digest;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, SERVICE, money};
+use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, SERVICE, money};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION, SCORE};
 
 /// Names a day of an account and currency, or of one service there; `Utf8`.
@@ -180,7 +181,7 @@ fn anomalies(all: &Anomalies, found: &[Found<'_>]) -> Result<RecordBatch> {
     let same = |text: &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, found.len())))
     };
-    let sums = |of: fn(&Record) -> i128| sums(found.iter().map(|f| of(&f.record)));
+    let sums = |of: fn(&Record) -> i128| money_array(found.iter().map(|f| of(&f.record)));
     let mut columns = keys(all, found.iter());
     columns.extend([
         Arc::new(found.iter().map(service).collect::<StringArray>()) as ArrayRef,
@@ -213,7 +214,7 @@ fn cause_rows(
     let number = |of: fn(&Cause) -> i32| -> ArrayRef {
         Arc::new(Int32Array::from_iter_values(parts.iter().map(|(_, cause)| of(cause))))
     };
-    let sums = |of: fn(&Cause) -> i128| sums(parts.iter().map(|(_, cause)| of(cause)));
+    let sums = |of: fn(&Cause) -> i128| money_array(parts.iter().map(|(_, cause)| of(cause)));
     let mut columns = keys(all, parts.iter().map(|(at, _)| &found[*at]));
     columns.extend([
         text(|cause| Some(&cause.dimension)),
@@ -225,11 +226,6 @@ fn cause_rows(
         sums(Cause::deviation)?,
     ]);
     Ok(RecordBatch::try_new(cause_schema(), columns)?)
-}
-
-fn sums(amounts: impl Iterator<Item = i128>) -> Result<ArrayRef> {
-    let amounts = Decimal128Array::from_iter_values(amounts);
-    Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
 }
 
 /// The anomaly of a day: 16 hexadecimal digits.

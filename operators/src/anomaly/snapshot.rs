@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -14,19 +14,15 @@ use arrow::datatypes::{
 use super::Anomalies;
 use crate::account::change::place_of;
 use crate::account::days::{Origin, Restated};
+use crate::account::{SEPARATOR, money_array};
 use crate::bill::Reason;
 use crate::bill::key::{COLUMNS, PLACES, Symbol};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{
-    DAY, EFFECTIVE_COST, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, SERVICE, money,
-};
+use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, SERVICE, money};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
-
-/// Between the account and the currency in a snapshot's key: no account's name holds it.
-const SEPARATOR: char = '\u{1f}';
 
 /// One row of a snapshot: where records of a service's day stood, or an amount of a cell.
 struct Row<'a> {
@@ -60,7 +56,6 @@ impl Anomalies {
     fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
         let origin = |row: &Row<'_>| row.origin;
         let reasons = rows.iter().map(|row| row.reason.map(Reason::name));
-        let amounts = rows.iter().map(|row| row.amount).collect::<Decimal128Array>();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key))),
             Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.judged_to))),
@@ -70,7 +65,7 @@ impl Anomalies {
             Arc::new(rows.iter().map(|r| Some(origin(r)?.partition)).collect::<UInt32Array>()),
             Arc::new(rows.iter().map(|r| Some(origin(r)?.from)).collect::<UInt64Array>()),
             Arc::new(rows.iter().map(|r| Some(origin(r)?.to)).collect::<UInt64Array>()),
-            Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?),
+            money_array(rows.iter().map(|row| row.amount))?,
         ];
         for place in 0..PLACES {
             let names = rows.iter().map(|row| self.symbols.name(row.cell[place]));

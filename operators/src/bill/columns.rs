@@ -1,10 +1,9 @@
 //! A batch of a bill, column by column.
 
 use arrow::array::{
-    Array, AsArray, Decimal128Array, FixedSizeBinaryArray, PrimitiveArray, RecordBatch,
-    TimestampMicrosecondArray,
+    Array, AsArray, Decimal128Array, FixedSizeBinaryArray, RecordBatch, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type};
+use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type};
 
 use super::key::{Coded, Grain, Key, PLACES, Symbol, Symbols};
 use super::lines::Digest;
@@ -16,6 +15,7 @@ use crate::schema::cost::{
     KNOWN_ON, LINE, LINE_BYTES, VERSION, day_of, money,
 };
 use crate::schema::focus::BILLING_PERIOD_START;
+use crate::schema::numbers;
 use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets, timestamp};
 
 /// A batch's columns.
@@ -123,14 +123,6 @@ fn instants<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a TimestampMicro
 pub(super) fn words(bytes: &[u8]) -> Digest {
     let word = |from: usize| bytes.get(from..from + 8).and_then(|word| word.try_into().ok());
     [0, 8].map(|from| word(from).map_or(0, u64::from_le_bytes))
-}
-
-pub(super) fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
 }
 
 pub(super) fn amounts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Decimal128Array> {

@@ -11,13 +11,11 @@ use arrow::datatypes::{Field, Schema};
 use hashbrown::HashMap;
 
 use crate::Result;
+use crate::account::SEPARATOR;
 use crate::schema::cost::DELIVERY;
 use crate::schema::label;
 
 use super::key::{Symbol, Symbols};
-
-/// Between the parts of a scope's name: no account's name holds it.
-pub(super) const SEPARATOR: char = '\u{1f}';
 
 /// What has been delivered of one billing account's period.
 #[derive(Debug, Clone, Default)]

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::key::{ALWAYS, COLUMNS};
 use super::{Bill, Change, Sums};
 use crate::Result;
+use crate::account::money_array;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE, money};
+use crate::schema::cost::{DAY, KNOWN_ON, money};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 
 /// Whether the total's day had closed before the change came; `Boolean`.
@@ -73,10 +74,8 @@ impl Bill {
         let day = |of: &dyn Fn(&Change) -> i32| -> ArrayRef {
             Arc::new(Date32Array::from_iter_values(changes.iter().map(of)))
         };
-        let amount = |of: fn(&Change) -> i128| -> Result<ArrayRef> {
-            let sums = Decimal128Array::from_iter_values(changes.iter().map(of));
-            Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
-        };
+        let amount =
+            |of: fn(&Change) -> i128| -> Result<ArrayRef> { money_array(changes.iter().map(of)) };
         let at = |change: &Change| &self.units[change.place as usize];
         let key = |change: &Change| at(change).month.totals[change.key as usize].key;
         let entities =

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, FixedSizeBinaryBuilder, Int64Array,
-    RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, Date32Array, FixedSizeBinaryBuilder, Int64Array, RecordBatch,
+    StringArray, UInt32Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{
@@ -13,15 +13,14 @@ use arrow::datatypes::{
 
 use super::Bill;
 use super::columns::words;
-use super::delivery::SEPARATOR;
 use super::key::{COLUMNS, Key, PLACES, Symbol};
 use super::lines::Stated;
 use super::month::Sums;
+use crate::account::{SEPARATOR, money_array};
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
-    BILLED_COST, DAY, DELIVERY, EFFECTIVE_COST, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE,
-    VERSION, money,
+    BILLED_COST, DAY, DELIVERY, EFFECTIVE_COST, LINE, LINE_BYTES, VERSION, money,
 };
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
@@ -115,8 +114,7 @@ impl Bill {
             return Ok(None);
         }
         let amount = |of: fn(&Sums) -> i128| -> Result<ArrayRef> {
-            let sums = Decimal128Array::from_iter_values(rows.iter().map(|row| of(&row.sums)));
-            Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
+            money_array(rows.iter().map(|row| of(&row.sums)))
         };
         let names = rows.iter().map(|row| units[row.unit].0.as_str());
         let mut columns: Vec<ArrayRef> = vec![

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{Date32Type, Field, Schema};
 
-use super::columns::{digests, numbers};
+use super::columns::digests;
 use super::key::{Grain, PLACES, Symbols};
 use super::{Dimension, Key};
 use crate::epoch::Partition;
 use crate::schema::cost::DAY;
+use crate::schema::numbers;
 use crate::schema::offsets;
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::{Error, Result};

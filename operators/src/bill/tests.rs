@@ -10,12 +10,13 @@ use arrow::datatypes::{Date32Type, Int32Type, Int64Type};
 use proptest::prelude::*;
 
 use super::calendar::month_of;
-use super::columns::{amounts, numbers};
+use super::columns::amounts;
 use super::*;
 use crate::schema::cost::{
     self, BILLED_COST, BILLING_ACCOUNT, CHARGE_CLASS, CLOSED_BEFORE, CURRENCY, DAY, DAY_US,
     KNOWN_ON, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, REGION, SERVICE, VERSION,
 };
+use crate::schema::numbers;
 use crate::schema::{ENTITY_ID, OFFSET, TS, texts};
 use crate::shelf::Memory;
 use crate::snapshot::{Extent, Snapshot, chunks, restore};

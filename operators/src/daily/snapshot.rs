@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
+    ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, UInt32Type, UInt64Type,
@@ -13,11 +12,11 @@ use arrow::datatypes::{
 use hashbrown::HashMap;
 
 use super::{Daily, Line, Lines, Sum, text_at};
+use crate::account::money_array;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
-    BILLED_COST, BILLING_ACCOUNT, CURRENCY, DAY, EFFECTIVE_COST, MONEY_PRECISION, MONEY_SCALE,
-    PROVIDER, SERVICE, money,
+    BILLED_COST, BILLING_ACCOUNT, CURRENCY, DAY, EFFECTIVE_COST, PROVIDER, SERVICE, money,
 };
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
@@ -52,10 +51,8 @@ impl Rows {
         let number = |of: fn(&Sum) -> u64| -> ArrayRef {
             Arc::new(UInt64Array::from_iter_values(self.sums.iter().map(of)))
         };
-        let amount = |of: fn(&Sum) -> i128| -> Result<ArrayRef> {
-            let sums = Decimal128Array::from_iter_values(self.sums.iter().map(of));
-            Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
-        };
+        let amount =
+            |of: fn(&Sum) -> i128| -> Result<ArrayRef> { money_array(self.sums.iter().map(of)) };
         Ok(vec![
             Arc::new(UInt32Array::from_iter_values(self.sums.iter().map(|sum| sum.partition))),
             number(|sum| sum.from),

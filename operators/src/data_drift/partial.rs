@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{Float32Type, UInt32Type, UInt64Type};
 
 use super::config::DriftConfig;
 use super::period::{Group, PeriodPartial, Variable, Window, fixed_point};
 use super::table::{self, Place};
 use crate::key::{Shard, hash};
+use crate::schema::numbers;
 use crate::schema::result::{
     ANOMALY, CHANNEL_ERROR, FEATURES, LATENT, OFFSET_FROM, OFFSET_TO, PARTITION,
     RECONSTRUCTION_ERROR, ROWS, SCORE, WINDOW, WINDOW_END, WINDOW_START,
@@ -209,14 +210,6 @@ impl<'a> Columns<'a> {
             features: of(self.features),
         }
     }
-}
-
-fn numbers<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    let array = column(batch, name)?;
-    array.as_primitive_opt::<T>().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
 }
 
 impl Snapshot for DriftPartial {

@@ -12,6 +12,7 @@ use arrow::datatypes::{
 };
 
 use super::Forecasts;
+use crate::account::SEPARATOR;
 use crate::account::days::Origin;
 use crate::account::money_array;
 use crate::key::Shard;
@@ -20,9 +21,6 @@ use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, money};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
-
-/// Between the account and the currency in a snapshot's key: no account's name holds it.
-const SEPARATOR: char = '\u{1f}';
 
 /// One row of a snapshot: an amount, known on time with where its records stood, or later.
 struct Row<'a> {

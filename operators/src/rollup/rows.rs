@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -18,6 +17,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::key::{By, Key};
 use super::moment::Moment;
 use super::{Halves, Note, Rollups, Sums};
+use crate::account::money_array;
 use crate::batch::Batch;
 use crate::bill::{
     BILLED_AFTER, BILLED_BEFORE, CHARGES_AFTER, CHARGES_BEFORE, EFFECTIVE_AFTER, EFFECTIVE_BEFORE,
@@ -25,7 +25,7 @@ use crate::bill::{
 };
 use crate::epoch::Partition;
 use crate::flow::Batches;
-use crate::schema::cost::{CURRENCY, EFFECTIVE_COST, KNOWN_ON, MONEY_PRECISION, MONEY_SCALE};
+use crate::schema::cost::{CURRENCY, EFFECTIVE_COST, KNOWN_ON};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::supervise::Supervisor;
 use crate::{Error, Result};
@@ -140,8 +140,7 @@ fn batch(
                 found: "more in a roll-up".to_owned(),
             });
         }
-        let sums = Decimal128Array::from_iter_values(changes.iter().map(of));
-        Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
+        money_array(changes.iter().map(of))
     };
     let partitions = UInt32Array::from_iter_values(changes.iter().map(|c| c.note.partition));
     let by = |change: &Change<'_>| rollups.by.get(usize::from(change.key.by)).map(By::to_string);

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, SchemaRef};
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::trace::TraceReader;
@@ -16,11 +14,10 @@ use timely::progress::frontier::Antichain;
 use super::key::{Key, Period};
 use super::rest::Rest;
 use super::{Rollups, Sums, Trace};
+use crate::account::money_array;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{
-    BILLED_COST, CURRENCY, EFFECTIVE_COST, MONEY_PRECISION, MONEY_SCALE, money,
-};
+use crate::schema::cost::{BILLED_COST, CURRENCY, EFFECTIVE_COST, money};
 use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::{Error, Result};
 
@@ -122,8 +119,7 @@ impl Rollups {
             Arc::new(totals.iter().map(|(key, _)| of(key)).collect::<StringArray>())
         };
         let amount = |of: fn(&Sums) -> i128| -> Result<ArrayRef> {
-            let sums = Decimal128Array::from_iter_values(totals.iter().map(|(_, sums)| of(sums)));
-            Ok(Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
+            money_array(totals.iter().map(|(_, sums)| of(sums)))
         };
         let number = |of: fn(&Sums) -> i64| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(totals.iter().map(|(_, sums)| of(sums))))

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, Int32Array, RecordBatch, StringArray, UInt64Array,
+    Array, ArrayRef, AsArray, FixedSizeListArray, Int32Array, PrimitiveArray, RecordBatch,
+    StringArray, UInt64Array,
 };
 use arrow::datatypes::{
-    DataType, Field, Float32Type, Int32Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
+    ArrowPrimitiveType, DataType, Field, Float32Type, Int32Type, TimeUnit,
+    TimestampMicrosecondType, UInt64Type,
 };
 
 use crate::{Error, Result};
@@ -169,6 +171,18 @@ pub fn times<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a [i64]> {
         Some(times) => Ok(times.values()),
         None => Err(mismatch(name, "timestamp in µs", array)),
     }
+}
+
+/// A column of numbers or days, by name.
+///
+/// # Errors
+/// [`Error::Column`] when it is missing or of another type.
+pub(crate) fn numbers<'a, T: ArrowPrimitiveType>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a PrimitiveArray<T>> {
+    let array = column(batch, name)?;
+    array.as_primitive_opt().ok_or_else(|| mismatch(name, &T::DATA_TYPE.to_string(), array))
 }
 
 /// A text column.

@@ -359,6 +359,7 @@ pub(crate) fn tables(catalog: &str) -> Tables {
                 "cost_allocations",
                 "cost_anomalies",
                 "cost_causes",
+                "cost_verdicts",
             ]
             .map(str::to_owned),
         )
