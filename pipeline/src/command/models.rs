@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
+#[cfg(feature = "train")]
 use cloudops_models::forecast::bilstm::{Training, train};
 use cloudops_models::registry::Registry;
 use cloudops_operators::score::ModelId;
@@ -237,12 +238,18 @@ fn promote(
 }
 
 /// Learns the cost forecaster with the settings it ships with.
+#[cfg(feature = "train")]
 fn pretrain(to: &Path) -> Result<()> {
     let learned = train(&Training::default())?;
     std::fs::write(to, &learned.onnx).with_context(|| to.display().to_string())?;
     let (first, last) = learned.losses;
     tracing::info!(file = %to.display(), first, last, "learned; losses are in scales");
     Ok(())
+}
+
+#[cfg(not(feature = "train"))]
+fn pretrain(_: &Path) -> Result<()> {
+    bail!("this build learns nothing: build it with the feature `train`")
 }
 
 fn rollback(config: &Config, stream: &str, from: &str) -> Result<()> {

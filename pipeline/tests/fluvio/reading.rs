@@ -248,6 +248,19 @@ fn what_was_evicted_is_no_silent_gap() {
 }
 
 #[test]
+fn what_is_appended_behind_the_end_is_left_alone() {
+    let cluster = TestCluster::any();
+    let topic = cluster.topic("grows", 1);
+    for at in 0..4 {
+        cluster.produce(&topic, 0, records(at * 3, (at + 1) * 3));
+    }
+    // One response holds all of it, whichever record was the last when the reader began.
+    for end in 1..=12 {
+        assert!(expect(&cluster.read(&topic, 0, Some(end)), 0, end));
+    }
+}
+
+#[test]
 fn a_log_that_ends_before_the_next_record_is_another_log() {
     let cluster = TestCluster::any();
     let topic = cluster.topic("short", 1);

@@ -176,6 +176,10 @@ impl Fetch {
         let mut next = self.next;
         let end = self.end.unwrap_or(u64::MAX);
         for batch in batches {
+            if next >= end {
+                // What others have appended since.
+                break;
+            }
             let schema = if batch.header.has_schema() { size_of::<u32>() } else { 0 };
             let held = BATCH_HEADER_SIZE + schema + batch.records().0.len();
             if held < batch.batch_len as usize {
