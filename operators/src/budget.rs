@@ -12,13 +12,11 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::account::money_array;
 use crate::bill::month_of;
 use crate::forecast::{DAYS_AHEAD, KNOWN_TO, SPENT};
-use crate::schema::cost::{CURRENCY, DAY, money};
-use crate::schema::numbers;
+use crate::schema::cost::{CURRENCY, DAY, money, money_array};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION};
-use crate::schema::{ENTITY_ID, column, texts};
+use crate::schema::{ENTITY_ID, column, numbers, texts};
 use crate::{Error, Result};
 
 /// The budget's name; `Utf8`.

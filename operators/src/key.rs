@@ -5,6 +5,9 @@
 //! reassigns shards. The hash is therefore part of the on-disk format: it is
 //! defined here, has golden values in the tests, and never changes.
 
+/// Between the parts of a key's name in snapshots: no name holds it.
+pub(crate) const SEPARATOR: char = '\u{1f}';
+
 /// Number of virtual shards that keys hash to.
 pub const SHARDS: usize = 256;
 

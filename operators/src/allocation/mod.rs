@@ -33,9 +33,8 @@ use crate::bill::{
 use crate::key::{SHARDS, Shard};
 use crate::rollup::{By, Names};
 use crate::schema::cost::{BILLING_ACCOUNT, CURRENCY, DAY, EFFECTIVE_COST, KNOWN_ON};
-use crate::schema::numbers;
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
-use crate::schema::texts;
+use crate::schema::{numbers, texts};
 use crate::{Error, Result};
 
 mod config;

@@ -8,10 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::{Allocations, Cell, DIRECT, Key, Sums, plus};
 use crate::Result;
 use crate::account::days::Origin;
-use crate::account::money_array;
 use crate::bill::{BILLED_AFTER, BILLED_BEFORE, EFFECTIVE_AFTER, EFFECTIVE_BEFORE};
 use crate::budget::MONTH;
-use crate::schema::cost::{BILLING_ACCOUNT, CURRENCY, KNOWN_ON, money};
+use crate::schema::cost::{BILLING_ACCOUNT, CURRENCY, KNOWN_ON, money, money_array};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 
 /// The allocation's name; `Utf8`.

@@ -6,11 +6,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, StringArr
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Schema, SchemaRef};
 
 use super::{Allocations, Cell, DIRECT, Key, RULE, Sums, TARGET, Unit};
-use crate::account::SEPARATOR;
-use crate::account::money_array;
-use crate::key::Shard;
+use crate::key::{SEPARATOR, Shard};
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{BILLED_COST, EFFECTIVE_COST, KNOWN_ON, money};
+use crate::schema::cost::{BILLED_COST, EFFECTIVE_COST, KNOWN_ON, money, money_array};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
 

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rules;
-use super::unit::{Record, Scope, Unit};
 use crate::account::{amount, units};
 
 /// What somebody said of an anomaly.
@@ -55,55 +53,40 @@ pub struct Label {
     pub from: i32,
 }
 
-/// A label of one unit.
+/// A label as the days of its account and service are held against it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Known {
-    pub(super) scope: Scope,
     pub(super) day: i32,
     pub(super) feedback: Feedback,
-    pub(super) amount: f64,
-    pub(super) errors: f64,
-    pub(super) from: i32,
-}
-
-impl Unit {
-    /// The labels that bear on a day.
-    pub(super) fn bearing(
-        &self,
-        day: i32,
-        scope: Scope,
-        rules: &Rules,
-    ) -> impl Iterator<Item = &Known> {
-        let bears = move |known: &&Known| {
-            let age = day.saturating_sub(known.day);
-            known.scope == scope && known.from <= day && (1..=rules.history).contains(&age)
-        };
-        self.labels.iter().filter(bears)
-    }
-
-    /// Widens what is not strange on a day by what was said of days before.
-    pub(super) fn widen(
-        &self,
-        (day, scope): (i32, Scope),
-        rules: &Rules,
-        mut record: Record,
-    ) -> Record {
-        let limit = record.upper - record.expected;
-        for known in self.bearing(day, scope, rules) {
-            let (reaches, margin) = match known.feedback {
-                Feedback::Yes => continue,
-                Feedback::Planned => (amount(known.amount), limit),
-                Feedback::No => {
-                    let off = MARGIN * known.errors * units(record.scale);
-                    (amount(units(record.expected) + off), 0)
-                }
-            };
-            record.lower = record.lower.min(reaches - margin);
-            record.upper = record.upper.max(reaches + margin);
-        }
-        record
-    }
+    amount: f64,
+    errors: f64,
+    from: i32,
 }
 
 /// How much farther off than a day that was none, a day is none either.
 const MARGIN: f64 = 1.05;
+
+impl Known {
+    pub(super) fn of(label: &Label) -> Self {
+        let Label { day, feedback, amount, errors, from, .. } = *label;
+        Self { day, feedback, amount, errors, from }
+    }
+
+    /// Whether it bears on a day that so many days before are compared with.
+    pub(super) fn bears_on(&self, day: i32, history: i32) -> bool {
+        self.from <= day && (1..=history).contains(&day.saturating_sub(self.day))
+    }
+
+    /// What is not strange on a day of which so much is expected, usually so far off, and not strange
+    /// within a limit of it: to what amount, and how much beyond that.
+    pub(super) fn reaches(&self, expected: i128, scale: i128, limit: i128) -> Option<(i128, i128)> {
+        match self.feedback {
+            Feedback::Yes => None,
+            Feedback::Planned => Some((amount(self.amount), limit)),
+            Feedback::No => {
+                let off = MARGIN * self.errors * units(scale);
+                Some((amount(units(expected) + off), 0))
+            }
+        }
+    }
+}

@@ -139,7 +139,7 @@ pub struct Anomalies {
     /// By shard: its units.
     shards: Vec<Vec<u32>>,
     /// What was said of days, by account and currency.
-    labels: HashMap<(Symbol, Symbol), Vec<Known>>,
+    labels: HashMap<(Symbol, Symbol), Vec<(Scope, Known)>>,
     /// Days judged before that this epoch brings something of: what was said of them till now.
     touched: HashMap<Judged, Option<Record>>,
 }
@@ -176,8 +176,7 @@ impl Anomalies {
         let account = (self.symbols.of(&label.entity), self.symbols.of(&label.currency));
         let service = label.service.as_deref().map(|service| self.symbols.of(service));
         let scope = service.map_or(Scope::Total, Scope::Service);
-        let Label { day, feedback, amount, errors, from, .. } = *label;
-        let known = Known { scope, day, feedback, amount, errors, from };
+        let known = (scope, Known::of(label));
         self.labels.entry(account).or_default().push(known);
         if let Some(place) = self.places.get(&account) {
             self.units[*place as usize].labels.push(known);

@@ -13,11 +13,10 @@ use super::unit::{Record, Scope, Unit};
 use super::{Anomalies, Judged};
 use crate::Result;
 use crate::account::days::{Facts, Origin};
-use crate::account::money_array;
 use crate::bill::REASON;
 use crate::key::digest;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, SERVICE, money};
+use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, SERVICE, money, money_array};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION, SCORE};
 
 /// Names a day of an account and currency, or of one service there; `Utf8`.

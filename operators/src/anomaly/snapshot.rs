@@ -14,12 +14,11 @@ use arrow::datatypes::{
 use super::Anomalies;
 use crate::account::change::place_of;
 use crate::account::days::{Origin, Restated};
-use crate::account::{SEPARATOR, money_array};
 use crate::bill::Reason;
 use crate::bill::key::{COLUMNS, PLACES, Symbol};
-use crate::key::Shard;
+use crate::key::{SEPARATOR, Shard};
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, SERVICE, money};
+use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, SERVICE, money, money_array};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};

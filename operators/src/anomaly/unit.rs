@@ -87,7 +87,7 @@ pub(super) struct Unit {
     pub(super) cells: Vec<(Cell, History)>,
     index: HashMap<Cell, u32>,
     /// What was said of its days.
-    pub(super) labels: Vec<Known>,
+    pub(super) labels: Vec<(Scope, Known)>,
     /// Days before this one have been judged.
     pub(super) judged_to: i32,
     /// Whether anything has changed since the last checkpoint.
@@ -98,7 +98,7 @@ pub(super) struct Unit {
 const EVENT_DAYS: i32 = 2 * WEEK as i32;
 
 impl Unit {
-    pub(super) fn new(entity: Symbol, currency: Symbol, labels: Vec<Known>) -> Self {
+    pub(super) fn new(entity: Symbol, currency: Symbol, labels: Vec<(Scope, Known)>) -> Self {
         Self {
             entity,
             currency,
@@ -241,7 +241,26 @@ impl Unit {
             Scope::Service(_) if total.was_strange() => return None,
             Scope::Service(_) => self.verdict(day, scope, rules)?,
         };
-        Some(self.widen((day, scope), rules, record))
+        Some(self.widened((day, scope), rules, record))
+    }
+
+    /// What was said that bears on a day.
+    fn bearing(&self, day: i32, scope: Scope, rules: &Rules) -> impl Iterator<Item = &Known> {
+        let of_scope = self.labels.iter().filter(move |(of, _)| *of == scope);
+        of_scope.map(|(_, known)| known).filter(move |known| known.bears_on(day, rules.history))
+    }
+
+    /// A verdict with what was said of days before: more is not strange.
+    fn widened(&self, (day, scope): (i32, Scope), rules: &Rules, mut record: Record) -> Record {
+        let limit = record.upper - record.expected;
+        for known in self.bearing(day, scope, rules) {
+            let reaches = known.reaches(record.expected, record.scale, limit);
+            if let Some((amount, margin)) = reaches {
+                record.lower = record.lower.min(amount - margin);
+                record.upper = record.upper.max(amount + margin);
+            }
+        }
+        record
     }
 
     fn verdict(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {

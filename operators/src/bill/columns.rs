@@ -15,8 +15,7 @@ use crate::schema::cost::{
     KNOWN_ON, LINE, LINE_BYTES, VERSION, day_of, money,
 };
 use crate::schema::focus::BILLING_PERIOD_START;
-use crate::schema::numbers;
-use crate::schema::{ENTITY_ID, column, labels, mismatch, offsets, timestamp};
+use crate::schema::{ENTITY_ID, column, labels, mismatch, numbers, offsets, timestamp};
 
 /// A batch's columns.
 pub(super) struct Columns<'a> {

@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, Schema};
 use hashbrown::HashMap;
 
 use crate::Result;
-use crate::account::SEPARATOR;
+use crate::key::SEPARATOR;
 use crate::schema::cost::DELIVERY;
 use crate::schema::label;
 

@@ -11,9 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::key::{ALWAYS, COLUMNS};
 use super::{Bill, Change, Sums};
 use crate::Result;
-use crate::account::money_array;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, KNOWN_ON, money};
+use crate::schema::cost::{DAY, KNOWN_ON, money, money_array};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 
 /// Whether the total's day had closed before the change came; `Boolean`.

@@ -16,11 +16,10 @@ use super::columns::words;
 use super::key::{COLUMNS, Key, PLACES, Symbol};
 use super::lines::Stated;
 use super::month::Sums;
-use crate::account::{SEPARATOR, money_array};
-use crate::key::Shard;
+use crate::key::{SEPARATOR, Shard};
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
-    BILLED_COST, DAY, DELIVERY, EFFECTIVE_COST, LINE, LINE_BYTES, VERSION, money,
+    BILLED_COST, DAY, DELIVERY, EFFECTIVE_COST, LINE, LINE_BYTES, VERSION, money, money_array,
 };
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};

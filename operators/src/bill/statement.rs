@@ -10,9 +10,8 @@ use super::key::{Grain, PLACES, Symbols};
 use super::{Dimension, Key};
 use crate::epoch::Partition;
 use crate::schema::cost::DAY;
-use crate::schema::numbers;
-use crate::schema::offsets;
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
+use crate::schema::{numbers, offsets};
 use crate::{Error, Result};
 
 /// Of two rows that state one line in one version with the same amounts, the one with the greater rank

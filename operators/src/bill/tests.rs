@@ -16,8 +16,7 @@ use crate::schema::cost::{
     self, BILLED_COST, BILLING_ACCOUNT, CHARGE_CLASS, CLOSED_BEFORE, CURRENCY, DAY, DAY_US,
     KNOWN_ON, LINE, LINE_BYTES, MONEY_PRECISION, MONEY_SCALE, REGION, SERVICE, VERSION,
 };
-use crate::schema::numbers;
-use crate::schema::{ENTITY_ID, OFFSET, TS, texts};
+use crate::schema::{ENTITY_ID, OFFSET, TS, numbers, texts};
 use crate::shelf::Memory;
 use crate::snapshot::{Extent, Snapshot, chunks, restore};
 use crate::watermark::Watermark;

@@ -12,11 +12,11 @@ use arrow::datatypes::{
 use hashbrown::HashMap;
 
 use super::{Daily, Line, Lines, Sum, text_at};
-use crate::account::money_array;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{
     BILLED_COST, BILLING_ACCOUNT, CURRENCY, DAY, EFFECTIVE_COST, PROVIDER, SERVICE, money,
+    money_array,
 };
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};

@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{DayAhead, Forecasts, Said};
 use crate::Result;
-use crate::account::{amount, money_array};
+use crate::account::amount;
 use crate::bill::month_of;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{CURRENCY, DAY, money};
+use crate::schema::cost::{CURRENCY, DAY, money, money_array};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION};
 
 /// The last day that was known; `Date32`.

@@ -12,12 +12,10 @@ use arrow::datatypes::{
 };
 
 use super::Forecasts;
-use crate::account::SEPARATOR;
 use crate::account::days::Origin;
-use crate::account::money_array;
-use crate::key::Shard;
+use crate::key::{SEPARATOR, Shard};
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, money};
+use crate::schema::cost::{DAY, EFFECTIVE_COST, KNOWN_ON, money, money_array};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};

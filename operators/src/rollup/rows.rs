@@ -17,7 +17,6 @@ use timely::dataflow::operators::generic::Operator;
 use super::key::{By, Key};
 use super::moment::Moment;
 use super::{Halves, Note, Rollups, Sums};
-use crate::account::money_array;
 use crate::batch::Batch;
 use crate::bill::{
     BILLED_AFTER, BILLED_BEFORE, CHARGES_AFTER, CHARGES_BEFORE, EFFECTIVE_AFTER, EFFECTIVE_BEFORE,
@@ -25,7 +24,7 @@ use crate::bill::{
 };
 use crate::epoch::Partition;
 use crate::flow::Batches;
-use crate::schema::cost::{CURRENCY, EFFECTIVE_COST, KNOWN_ON};
+use crate::schema::cost::{CURRENCY, EFFECTIVE_COST, KNOWN_ON, money_array};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::supervise::Supervisor;
 use crate::{Error, Result};

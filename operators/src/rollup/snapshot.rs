@@ -14,10 +14,9 @@ use timely::progress::frontier::Antichain;
 use super::key::{Key, Period};
 use super::rest::Rest;
 use super::{Rollups, Sums, Trace};
-use crate::account::money_array;
 use crate::key::Shard;
 use crate::schema::ENTITY_ID;
-use crate::schema::cost::{BILLED_COST, CURRENCY, EFFECTIVE_COST, money};
+use crate::schema::cost::{BILLED_COST, CURRENCY, EFFECTIVE_COST, money, money_array};
 use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::{Error, Result};
 

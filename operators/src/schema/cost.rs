@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Decimal128Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{ENTITY_ID, OFFSET, TS, label, timestamp};
+use crate::Result;
 
 /// FOCUS `ProviderName`; a label.
 pub const PROVIDER: &str = "provider";
@@ -67,6 +69,15 @@ pub const DAY_US: i64 = 86_400_000_000;
 #[must_use]
 pub fn money() -> DataType {
     DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE)
+}
+
+/// Amounts in units of 10⁻¹² as a column of money.
+pub(crate) fn money_array<T>(amounts: impl Iterator<Item = T>) -> Result<ArrayRef>
+where
+    Option<i128>: From<T>,
+{
+    let amounts = amounts.map(Option::<i128>::from).collect::<Decimal128Array>();
+    Ok(Arc::new(amounts.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?))
 }
 
 /// The day, since 1970-01-01, that an instant falls on, UTC.
