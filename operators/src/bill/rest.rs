@@ -91,16 +91,19 @@ impl Bill {
 
     fn put_away(&mut self, goes: impl Fn(i32, u64) -> bool) -> Result<()> {
         let Some(rest) = &mut self.rest else { return Ok(()) };
-        let mut awake = mem::take(&mut rest.awake);
+        let awake = mem::take(&mut rest.awake);
         let mut stays = Vec::with_capacity(awake.len());
-        for place in awake.drain(..) {
+        for place in awake {
             let unit = &self.units[place as usize];
-            if !goes(unit.number, unit.resting.touched) {
+            let state = match goes(unit.number, unit.resting.touched) {
+                true => self.state(&[(self.name(place), place)])?,
+                false => None,
+            };
+            // One that holds nothing yet may hold something later.
+            let (Some(state), Some(rest)) = (state, &mut self.rest) else {
                 stays.push(place);
                 continue;
-            }
-            let state = self.state(&[(self.name(place), place)])?;
-            let (Some(state), Some(rest)) = (state, &mut self.rest) else { continue };
+            };
             let unit = &mut self.units[place as usize];
             unit.resting.slot = Some(rest.shelf.put(&state)?);
             unit.month = Month::default();
