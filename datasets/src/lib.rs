@@ -21,6 +21,6 @@ pub mod split;
 pub use describe::{ChannelSummary, Description, describe, matching};
 pub use error::{Error, Result};
 pub use read::{
-    Channel, Channels, Encoding, Format, LongMapping, Messages, ReadBatch, Reader, Reject,
-    StreamKind, TimeFormat, WideMapping, open,
+    Actor, AuditSource, Channel, Channels, Encoding, Format, LongMapping, Messages, ReadBatch,
+    Reader, Reject, StreamKind, TimeFormat, WideMapping, open,
 };

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use cloudops_datasets::simulate::{
     AuditConfig, CostConfig, SensorConfig, SimulationConfig, Truth, write,
 };
-use cloudops_datasets::{Format, describe};
+use cloudops_datasets::{AuditSource, Format, describe};
 
 fn small() -> SimulationConfig {
     SimulationConfig {
@@ -56,7 +56,8 @@ fn readers_find_what_was_written() {
     let expected = cost.total.trim_end_matches('0').to_owned();
     assert_eq!(found.billed, BTreeMap::from([("USD".to_owned(), expected)]));
 
-    let found = describe(&dir.path().join("audit"), &Format::CloudTrail {}).unwrap();
+    let found =
+        describe(&dir.path().join("audit"), &Format::CloudTrail(AuditSource::default())).unwrap();
     assert_eq!((found.files, found.rows, found.rejects), (5, 5 * 3 * 80 + 90, 0));
     let theft = truth.audit.unwrap();
     assert!(theft.errors > 20 && theft.start < theft.end, "{theft:?}");

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::{AuditSource, Provider};
 #[cfg(doc)]
 use super::charge::Identity;
 use super::charge::{ChargeMapping, Export};
@@ -137,7 +138,15 @@ pub enum Format {
     },
     /// AWS CloudTrail: `{"Records": […]}`, a JSON array, or one event a line.
     #[serde(rename = "cloudtrail")]
-    CloudTrail {},
+    CloudTrail(AuditSource),
+    /// Azure's activity, resource and directory logs, laid out alike.
+    AzureActivity(AuditSource),
+    /// Google Cloud's audit logs, as log entries.
+    GcpAudit(AuditSource),
+    /// A Kubernetes API server's audit log.
+    KubernetesAudit(AuditSource),
+    /// OCSF events that tell who did what.
+    Ocsf(AuditSource),
 }
 
 /// Where a wide table keeps entity, time and channels.
@@ -399,6 +408,18 @@ impl Format {
         }
     }
 
+    /// Who wrote a format's audit events, and the keys beside it.
+    pub(super) fn audit(&self) -> Option<(Provider, &AuditSource)> {
+        match self {
+            Self::CloudTrail(source) => Some((Provider::CloudTrail, source)),
+            Self::AzureActivity(source) => Some((Provider::Azure, source)),
+            Self::GcpAudit(source) => Some((Provider::Gcp, source)),
+            Self::KubernetesAudit(source) => Some((Provider::Kubernetes, source)),
+            Self::Ocsf(source) => Some((Provider::Ocsf, source)),
+            _ => None,
+        }
+    }
+
     /// What a provider's own export is read by.
     fn export(&self) -> Option<&Export> {
         match self {
@@ -430,7 +451,11 @@ impl Format {
             | Self::GcpBilling(_)
             | Self::OciCost(_)
             | Self::Charges { .. } => StreamKind::Cost,
-            Self::CloudTrail {} => StreamKind::Audit,
+            Self::CloudTrail(_)
+            | Self::AzureActivity(_)
+            | Self::GcpAudit(_)
+            | Self::KubernetesAudit(_)
+            | Self::Ocsf(_) => StreamKind::Audit,
         }
     }
 
@@ -496,7 +521,11 @@ impl Format {
             | Self::AzureAmortisedCost(export)
             | Self::GcpBilling(export)
             | Self::OciCost(export) => by(&export.encoding),
-            Self::CloudTrail {} => has(&[".json", ".jsonl", ".ndjson"]),
+            Self::CloudTrail(_)
+            | Self::AzureActivity(_)
+            | Self::GcpAudit(_)
+            | Self::KubernetesAudit(_)
+            | Self::Ocsf(_) => has(&[".json", ".jsonl", ".ndjson", ".log"]),
         }
     }
 }
@@ -562,6 +591,10 @@ mod tests {
             "nab",
             "focus",
             "cloudtrail",
+            "azure-activity",
+            "gcp-audit",
+            "kubernetes-audit",
+            "ocsf",
             "aws-cur",
             "azure-cost",
             "azure-amortised-cost",

@@ -231,7 +231,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
         .map_err(|error| Fault::of(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-/// The length of `[` or of `{"Records": [`, when the text begins so.
+/// The length of `[` or of `{"Records": [` (Amazon; Microsoft writes `records`), when the text begins so.
 fn opening(head: &[u8]) -> Option<usize> {
     if head.first() == Some(&b'[') {
         return Some(1);
@@ -239,7 +239,7 @@ fn opening(head: &[u8]) -> Option<usize> {
     let mut at = 0;
     for token in [&b"{"[..], b"\"Records\"", b":", b"["] {
         at += head[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        if !head[at..].starts_with(token) {
+        if !head[at..].get(..token.len()).is_some_and(|text| text.eq_ignore_ascii_case(token)) {
             return None;
         }
         at += token.len();

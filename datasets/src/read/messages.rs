@@ -15,7 +15,7 @@ use super::long::{self, Long};
 use super::record::{Fault, Naming, Raw, Records, Want};
 use super::source::Source;
 use super::wide::Wide;
-use super::{BATCH_BYTES, BATCH_RECORDS, Layout, ReadBatch, Reject, charge, cloudtrail};
+use super::{BATCH_BYTES, BATCH_RECORDS, Layout, ReadBatch, Reject, audit, charge};
 use crate::{Error, Result};
 
 /// Decodes the messages of one partition, in order.
@@ -78,16 +78,18 @@ impl Messages {
                 let meaning = Meaning::Rows(Box::new(charge::Charges::new(plan.into())));
                 (encoding, delimiter, naming, wants, meaning)
             }
-            Format::CloudTrail {} => {
-                let meaning = Meaning::Rows(Box::new(cloudtrail::CloudTrail::default()));
-                (json, ',', Naming::Exact, Vec::new(), meaning)
-            }
-            _ => {
-                return Err(Error::Configuration(format!(
-                    "{name}: this format is one of files; messages are read as sensor-wide, \
-                     sensor-long, focus, charges or cloudtrail"
-                )));
-            }
+            _ => match audit::Events::of(format) {
+                Some(events) => {
+                    (json, ',', Naming::Exact, Vec::new(), Meaning::Rows(Box::new(events)))
+                }
+                None => {
+                    return Err(Error::Configuration(format!(
+                        "{name}: this format is one of files; messages are read as sensor-wide, \
+                         sensor-long, focus, charges, or an audit format (cloudtrail, \
+                         azure-activity, gcp-audit, kubernetes-audit, ocsf)"
+                    )));
+                }
+            },
         };
         let layout = Layout::of(name, encoding.or(json), delimiter, naming)?;
         let header = header(name, &layout, columns)?;

@@ -2,7 +2,7 @@
 //!
 //! Three layers: *bytes* (`source`: decompression, lines), *records* (`delimited`, `json`,
 //! `columnar`: where one record ends and what its cells are) and *meaning* (`wide`, `long`,
-//! `charge`, `cloudtrail`: cells to columns). Memory is bounded by a batch whatever the file
+//! `charge`, `audit`: cells to columns). Memory is bounded by a batch whatever the file
 //! holds, and bad input becomes a counted [`Reject`], never an error: only a file that as a whole
 //! is not what was declared is refused.
 
@@ -11,8 +11,8 @@ use parquet::file::reader::ChunkReader;
 
 use crate::{Error, Result};
 
+mod audit;
 mod charge;
-mod cloudtrail;
 mod columnar;
 mod decimal;
 mod decode;
@@ -28,12 +28,14 @@ mod wide;
 mod wide_parquet;
 mod zip;
 
+pub use audit::{Actor, AuditSource};
 pub use charge::{ChargeMapping, Export, From, Identity};
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
 pub use messages::Messages;
 use source::Source;
 pub use time::TimeFormat;
+pub(crate) use zip::first_file;
 
 use decode::TextReader;
 use delimited::{Columns, Delimited, Separator};
@@ -158,11 +160,11 @@ pub fn open<B: ChunkReader + 'static>(
         | Format::GcpBilling(export)
         | Format::OciCost(export) => file.native(format, export),
         Format::Charges { mapping } => file.charges(format, mapping.encoding, mapping.delimiter),
-        Format::CloudTrail {} => {
-            let records = json::Json::new(Source::new(file.blob, name)?, &[], Naming::Exact, true);
-            let decode = cloudtrail::CloudTrail::default();
-            TextReader::open(Box::new(records), decode, first_offset, skip_records)
-        }
+        Format::CloudTrail(_)
+        | Format::AzureActivity(_)
+        | Format::GcpAudit(_)
+        | Format::KubernetesAudit(_)
+        | Format::Ocsf(_) => file.audit(format),
     }
 }
 
@@ -209,6 +211,15 @@ impl<B: ChunkReader + 'static> File<'_, B> {
         }
         let records = self.records(&layout, &plan.wants)?;
         TextReader::open(records, charge::Charges::new(plan.into()), first_offset, skip)
+    }
+
+    fn audit(self, format: &Format) -> Result<Box<dyn Reader>> {
+        let decode = audit::Events::of(format).ok_or_else(|| {
+            Error::Configuration(format!("{}: the format holds no audit events", self.name))
+        })?;
+        let source = Source::new(self.blob, self.name)?;
+        let records = json::Json::new(source, &[], Naming::Exact, true);
+        TextReader::open(Box::new(records), decode, self.first_offset, self.skip)
     }
 
     fn native(self, format: &Format, export: &Export) -> Result<Box<dyn Reader>> {

@@ -26,7 +26,7 @@ pub struct SourceConfig {
     /// How topics are reached: the keys `profile` and `tls`.
     pub fluvio: FluvioConfig,
     /// The format, `format = "…"`, with its own keys. Of messages: `sensor-wide`, `sensor-long`,
-    /// `focus`, `charges`, `cloudtrail`; their encoding is `json`, `ndjson`, `csv` or `arrow`, by default `json`.
+    /// `focus`, `charges` and the audit formats; their encoding is `json`, `ndjson`, `csv` or `arrow`, by default `json`.
     pub format: Format,
 }
 

@@ -4,6 +4,8 @@
 //! experiment or series is known by name. Values come through the readers of [`crate::read`], and
 //! a record that they reject is an error here, since labels would no longer stand beside their rows.
 
+pub mod audit;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
