@@ -113,6 +113,7 @@ fn scorer(onnx: &[u8], steps: usize, channels: usize, options: &ScorerOptions) -
         score_quantiles: vec![],
         channel_mean: vec![],
         channel_std: vec![],
+        entities: vec![],
     };
     OrtScorer::new(onnx, info, options).unwrap()
 }
@@ -127,6 +128,6 @@ fn vae(steps: usize, channels: usize) -> Vec<u8> {
     let mut spec = Specification::new(Architecture::VaeCnn, "bench", steps, names);
     spec.training.epochs = 1;
     let values = (0..256 * steps * channels).map(|i| (i * i % 9_973) as f32 * 0.001).collect();
-    let samples = Samples { steps, channels, values, future: None };
+    let samples = Samples { steps, channels, values, future: None, entities: None };
     train(&spec, &samples, &samples, &mut train::Quiet).unwrap().onnx
 }

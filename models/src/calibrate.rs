@@ -110,6 +110,7 @@ pub fn model_info(
         score_quantiles: calibration.score_quantiles.clone(),
         channel_mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
         channel_std: moments.iter().map(|(_, std)| *std as f32).collect(),
+        entities: learned.scaling.personal.names.clone(),
     }
 }
 

@@ -174,6 +174,7 @@ impl Registry {
             score_quantiles: brought.score_quantiles,
             channel_mean: Vec::new(),
             channel_std: Vec::new(),
+            entities: vec![],
         };
         let id = self.register_with(name, &onnx, info, &Value::Null, brought.outputs)?;
         let entry = self.show(&id.to_string())?;

@@ -15,13 +15,38 @@ pub struct Samples {
     pub values: Vec<f32>,
     /// `[n, horizon, channels]`: what followed each window; only where the model forecasts. Finite.
     pub future: Option<Vec<f32>>,
+    /// Whose windows they are; only where that is known.
+    pub entities: Option<Entities>,
+}
+
+/// Whose windows samples are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entities {
+    /// Their names, distinct.
+    pub names: Vec<String>,
+    /// `[n]`, for each window an index into `names`.
+    pub of: Vec<u32>,
 }
 
 impl Samples {
     /// Samples without a future.
     #[must_use]
     pub fn new(steps: usize, channels: usize, values: Vec<f32>) -> Self {
-        Self { steps, channels, values, future: None }
+        Self { steps, channels, values, future: None, entities: None }
+    }
+
+    /// The same samples, of which it is known whose they are.
+    #[must_use]
+    pub fn of(mut self, entities: Entities) -> Self {
+        self.entities = Some(entities);
+        self
+    }
+
+    /// The name of a window's entity, where it is known.
+    #[must_use]
+    pub fn entity(&self, at: usize) -> Option<&str> {
+        let entities = self.entities.as_ref()?;
+        entities.names.get(*entities.of.get(at)? as usize).map(String::as_str)
     }
 
     /// Values in one window.
@@ -65,6 +90,10 @@ impl Samples {
                 .future
                 .as_ref()
                 .map(|future| pick(future, future.len() / self.len().max(1))),
+            entities: self.entities.as_ref().map(|entities| Entities {
+                names: entities.names.clone(),
+                of: entities.of.iter().step_by(every).copied().collect(),
+            }),
         }
     }
 
@@ -93,6 +122,12 @@ impl Samples {
                 at / self.width(),
                 specification.channels[at % channels]
             ));
+        }
+        if let Some(entities) = &self.entities
+            && (entities.of.len() != self.len()
+                || entities.of.iter().any(|at| *at as usize >= entities.names.len()))
+        {
+            return fail("not every window has an entity that is named".into());
         }
         let Some(forecast) = &specification.forecast else { return Ok(()) };
         match &self.future {
@@ -126,10 +161,15 @@ mod tests {
             channels: 1,
             values: (0..14).map(|v| v as f32).collect(),
             future: Some((0..7).map(|v| v as f32 * 10.0).collect()),
+            entities: Some(Entities {
+                names: vec!["a".into(), "b".into()],
+                of: vec![0, 0, 0, 1, 1, 1, 1],
+            }),
         };
         let thin = samples.thinned(3);
         assert_eq!(thin.values, [0.0, 1.0, 6.0, 7.0, 12.0, 13.0]);
         assert_eq!(thin.future, Some(vec![0.0, 30.0, 60.0]));
+        assert_eq!([0, 1, 2].map(|at| thin.entity(at).unwrap()), ["a", "b", "b"]);
         assert_eq!(samples.thinned(7), samples);
     }
 

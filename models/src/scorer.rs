@@ -18,10 +18,10 @@
 
 use arrow::array::RecordBatch;
 use cloudops_operators::schema::result::{FEATURES, WINDOW};
-use cloudops_operators::schema::{column, mismatch, vectors};
+use cloudops_operators::schema::{ENTITY_ID, column, mismatch, texts, vectors};
 use cloudops_operators::score::{ModelId, ModelInfo, Scorer, Scores};
 
-use crate::onnx::metadata;
+use crate::onnx::{ENTITY, metadata};
 use crate::{Error, Result, runtime};
 
 pub mod invariance;
@@ -198,10 +198,26 @@ impl OrtScorer {
         invariance::measure(self, sample)
     }
 
+    /// Which of the entities that the model knows each row's is, from 1 on; else 0.
+    fn numbers(&self, windows: &RecordBatch) -> Result<Vec<f32>> {
+        let entities = texts(windows, ENTITY_ID)?;
+        let number = |entity: &str| {
+            let at = self.info.entities.iter().position(|known| known == entity);
+            at.map_or(0.0, |at| (at + 1) as f32)
+        };
+        Ok((0..windows.num_rows()).map(|row| number(entities.value(row))).collect())
+    }
+
     /// The scores as the runtime gives them, which may overflow.
     fn raw_scores(&mut self, windows: &RecordBatch) -> Result<Scores> {
         let mut values = Vec::with_capacity(self.whole.inputs.len());
+        let numbers = self.whole.inputs.iter().any(|input| input.name == ENTITY);
+        let numbers = if numbers { self.numbers(windows)? } else { Vec::new() };
         for input in &self.whole.inputs {
+            if input.name == ENTITY {
+                values.push(&numbers[..]);
+                continue;
+            }
             let found = column(windows, &input.name)?;
             let (slice, width) = vectors(windows, &input.name)?;
             if width != input.width() || invariance::has_nulls(found) {
@@ -293,6 +309,7 @@ fn inputs(info: &ModelInfo, probe: &Probe) -> std::result::Result<Inputs, String
     let mut fixed_batch = None;
     let mut inputs = Vec::new();
     let channels = info.channels.len();
+    let beside = probe.inputs.iter().filter(|(name, _)| name != ENTITY).count();
     for (name, dims) in &probe.inputs {
         let Some((&batch, rest)) = dims.split_first() else {
             return Err(format!("input `{name}` has no batch dimension"));
@@ -316,16 +333,17 @@ fn inputs(info: &ModelInfo, probe: &Probe) -> std::result::Result<Inputs, String
             ),
             FEATURES => match rest {
                 // Beside a window the features may be any vector; alone they are the channels.
-                [length] if *length > 0 && (probe.inputs.len() > 1 || fits(&[channels])) => {
+                [length] if *length > 0 && (beside > 1 || fits(&[channels])) => {
                     (FEATURES, vec![*length as usize])
                 }
-                [length] if *length <= 0 && probe.inputs.len() == 1 => (FEATURES, vec![channels]),
+                [length] if *length <= 0 && beside == 1 => (FEATURES, vec![channels]),
                 _ => return Err(format!("input `{FEATURES}` is {dims:?}, not [n, {channels}]")),
             },
+            ENTITY if fits(&[1]) => (ENTITY, vec![1]),
             other => {
                 return Err(format!(
-                    "input `{other}` is unknown: inputs are `{WINDOW}` [n, steps, channels] and \
-                     `{FEATURES}` [n, length]"
+                    "input `{other}` is unknown: inputs are `{WINDOW}` [n, steps, channels], \
+                     `{FEATURES}` [n, length] and `{ENTITY}` [n, 1]"
                 ));
             }
         };

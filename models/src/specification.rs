@@ -18,6 +18,8 @@ pub enum Architecture {
     VaeTransformer,
     /// Variational autoencoder with dense layers, for plain vectors.
     VaeDense,
+    /// Deep autoencoder with dense layers, for plain vectors.
+    Autoencoder,
     /// Reconstruction from the leading principal components.
     Pca,
     /// The largest standardised value of a window.
@@ -26,8 +28,14 @@ pub enum Architecture {
 
 impl Architecture {
     /// All of them, baselines last.
-    pub const ALL: [Self; 5] =
-        [Self::VaeCnn, Self::VaeTransformer, Self::VaeDense, Self::Pca, Self::MaxAbsZ];
+    pub const ALL: [Self; 6] = [
+        Self::VaeCnn,
+        Self::VaeTransformer,
+        Self::VaeDense,
+        Self::Autoencoder,
+        Self::Pca,
+        Self::MaxAbsZ,
+    ];
 
     /// The name in configurations, tables and files.
     #[must_use]
@@ -36,9 +44,22 @@ impl Architecture {
             Self::VaeCnn => "vae-cnn",
             Self::VaeTransformer => "vae-transformer",
             Self::VaeDense => "vae-dense",
+            Self::Autoencoder => "autoencoder",
             Self::Pca => "pca",
             Self::MaxAbsZ => "max-abs-z",
         }
+    }
+
+    /// Whether it is learned by gradients.
+    #[must_use]
+    pub fn is_deep(self) -> bool {
+        self.is_vae() || self == Self::Autoencoder
+    }
+
+    /// Whether it reads vectors whatever the shape of windows is.
+    #[must_use]
+    pub fn is_dense(self) -> bool {
+        matches!(self, Self::VaeDense | Self::Autoencoder)
     }
 
     /// Whether it is a variational autoencoder: learned by gradients, with a KL divergence.
@@ -157,7 +178,7 @@ pub struct Specification {
     /// `vae-cnn`: filters of each convolution (kernel 4, stride 2, no padding).
     /// `vae-transformer`: the model's width (a multiple of 4: four heads), then one encoder block
     /// for each further entry, which is its feed-forward width.
-    /// `vae-dense`: units of each layer. Others: empty.
+    /// `vae-dense`, `autoencoder`: units of each layer. Others: empty.
     pub hidden: Vec<usize>,
     /// The reconstruction error, in training and in the score.
     pub loss: Loss,
@@ -169,6 +190,10 @@ pub struct Specification {
     /// Masked pre-training; VAEs over windows of at least 2 steps only.
     #[serde(default)]
     pub masked_pretraining: Option<MaskedPretraining>,
+    /// Whether each entity that was seen often enough is standardised by itself
+    /// ([`crate::learn::scaling::Personal`]), and others by the fleet; vectors only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub personal: bool,
     /// How training proceeds.
     #[serde(default)]
     pub training: Training,
@@ -187,7 +212,7 @@ impl Specification {
         let (latents, hidden) = match architecture {
             Architecture::VaeCnn => (8, vec![32, 32]),
             Architecture::VaeTransformer => (8, vec![32, 64]),
-            Architecture::VaeDense => {
+            Architecture::VaeDense | Architecture::Autoencoder => {
                 let wide = (steps * channels.len() * 2).clamp(8, 64);
                 ((channels.len() / 2).clamp(2, 8), vec![wide, wide / 2])
             }
@@ -210,6 +235,7 @@ impl Specification {
             beta: 1e-3,
             forecast: None,
             masked_pretraining: None,
+            personal: false,
             training,
         }
     }
@@ -251,6 +277,9 @@ impl Specification {
         if (1..self.channels.len()).any(|at| self.channels[..at].contains(&self.channels[at])) {
             return self.refuse("channels", "be distinct");
         }
+        if self.personal && self.input != Input::Features {
+            return self.refuse("personal", "be false for windows of several steps");
+        }
         if self.input == Input::Features && self.steps != 1 {
             return self.refuse("steps", "be 1 for features");
         }
@@ -259,12 +288,15 @@ impl Specification {
 
     fn validate_architecture(&self) -> Result<()> {
         let width = self.steps * self.channels.len();
-        if !self.architecture.is_vae() {
+        if !self.architecture.is_deep() {
             if !self.hidden.is_empty() {
                 return self.refuse("hidden", "be empty for this architecture");
             }
             if self.forecast.is_some() || self.masked_pretraining.is_some() {
-                return self.refuse("forecast and masked_pretraining", "be absent: it is no VAE");
+                return self.refuse(
+                    "forecast and masked_pretraining",
+                    "be absent: it is not learned by gradients",
+                );
             }
             let most = if self.architecture == Architecture::Pca { width } else { 0 };
             if self.latents > most {
@@ -273,7 +305,7 @@ impl Specification {
             return Ok(());
         }
         if self.latents == 0 || self.hidden.is_empty() || self.hidden.contains(&0) {
-            return self.refuse("latents and hidden", "be at least 1 for a VAE");
+            return self.refuse("latents and hidden", "be at least 1 for this architecture");
         }
         match self.architecture {
             Architecture::VaeTransformer if !self.hidden[0].is_multiple_of(4) => {

@@ -118,7 +118,10 @@ pub fn fit(
     train.check(specification, "training")?;
     holdout.check(specification, "holdout")?;
     let train = train.thinned(specification.training.max_windows);
-    let scaling = Scaling::fit(&train);
+    let scaling = match specification.personal {
+        true => Scaling::fit_personal(&train),
+        false => Scaling::fit(&train),
+    };
     let report = TrainReport {
         history: vec![],
         best_epoch: 0,
@@ -133,7 +136,10 @@ pub fn fit(
             let outputs = pca::forward(specification, &scaling, &components, holdout);
             (Body::Pca(components), outputs, report)
         }
-        Architecture::VaeCnn | Architecture::VaeTransformer | Architecture::VaeDense => {
+        Architecture::VaeCnn
+        | Architecture::VaeTransformer
+        | Architecture::VaeDense
+        | Architecture::Autoencoder => {
             fit_vae(specification, &scaling, (&train, holdout), progress, report)?
         }
     };

@@ -54,11 +54,11 @@ fn samples(spec: &Specification, windows: usize, from: usize) -> Samples {
             target.extend((0..channels).map(|channel| at(window * 3 + step, channel)));
         }
     }
-    Samples { steps, channels, values, future: spec.forecast.map(|_| future) }
+    Samples { steps, channels, values, future: spec.forecast.map(|_| future), entities: None }
 }
 
 fn small(architecture: Architecture) -> Specification {
-    let (steps, channels) = if architecture == Architecture::VaeDense { (1, 11) } else { (13, 5) };
+    let (steps, channels) = if architecture.is_dense() { (1, 11) } else { (13, 5) };
     let names = (0..channels).map(|channel| format!("channel_{channel}")).collect();
     let mut spec = Specification::new(architecture, format!("small-{architecture}"), steps, names);
     spec.training.epochs = 3;
@@ -76,7 +76,7 @@ fn small(architecture: Architecture) -> Specification {
             spec.hidden = vec![16, 24, 24];
             spec.loss = Loss::Mae;
         }
-        Architecture::VaeDense => spec.hidden = vec![24, 12],
+        Architecture::VaeDense | Architecture::Autoencoder => spec.hidden = vec![24, 12],
         Architecture::Pca | Architecture::MaxAbsZ => {}
     }
     spec
@@ -218,7 +218,7 @@ fn training_twice_gives_the_same_bytes() {
         });
         assert!(a.onnx == b.onnx, "{architecture}: two trainings differ");
         assert_eq!(a.report, b.report);
-        if architecture.is_vae() {
+        if architecture.is_deep() {
             let spec = Specification {
                 training: cloudops_models::specification::Training {
                     seed: 2,
@@ -235,7 +235,7 @@ fn training_twice_gives_the_same_bytes() {
 
 #[test]
 fn training_lowers_the_loss_and_keeps_the_best() {
-    for architecture in Architecture::ALL.into_iter().filter(|a| a.is_vae()) {
+    for architecture in Architecture::ALL.into_iter().filter(|a| a.is_deep()) {
         let mut spec = small(architecture);
         spec.training.epochs = 15;
         let trained =

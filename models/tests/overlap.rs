@@ -47,7 +47,7 @@ fn trained(architecture: Architecture, steps: usize, channels: usize) -> Option<
     let values = |windows, seed| {
         let mut noise = Scatter(seed);
         let values = (0..windows * steps * channels).map(|_| noise.next()).collect();
-        Samples { steps, channels, values, future: None }
+        Samples { steps, channels, values, future: None, entities: None }
     };
     Some(train(&spec, &values(128, 1), &values(64, 2), &mut Quiet).unwrap().onnx)
 }

@@ -131,6 +131,7 @@ fn card() -> ModelCard {
         score_quantiles: vec![-1.0, 0.0, 0.5, 1.0, 3.25],
         channel_mean: vec![642.68, 21.61],
         channel_std: vec![0.500_05, 0.0],
+        entities: vec![],
     };
     let mut card = ModelCard::new(info, "vae-cnn");
     card.parameters = Some(31_234);

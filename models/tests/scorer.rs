@@ -32,6 +32,7 @@ fn info() -> ModelInfo {
         score_quantiles: vec![],
         channel_mean: vec![],
         channel_std: vec![],
+        entities: vec![],
     }
 }
 

@@ -434,6 +434,7 @@ mod tests {
             score_quantiles: Vec::new(),
             channel_mean: vec![0.0, 10.0, -5.0],
             channel_std: vec![1.0, 2.0, 0.0],
+            entities: vec![],
         }
     }
 

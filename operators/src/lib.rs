@@ -15,6 +15,8 @@
 //!   name alone; [`daily`]: these to a vector a day; [`anomaly`]: days that came to
 //!   more or less than was to be expected, and what of them did; [`forecast`]: days to come;
 //!   [`budget`]: when they use a budget up; [`allocation`]: whose costs are whose
+//! - [`event`]: audit events as numbers: class, technique, operation; [`peers`]: how many other
+//!   principals had used an operation before
 //! - [`feature`]: windows to feature vectors
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
@@ -34,10 +36,12 @@ pub mod daily;
 pub mod data_drift;
 pub mod epoch;
 mod error;
+pub mod event;
 pub mod feature;
 pub mod flow;
 pub mod forecast;
 pub mod key;
+pub mod peers;
 pub mod rollup;
 pub mod schema;
 pub mod score;

@@ -65,6 +65,10 @@ pub struct ModelInfo {
     pub channel_mean: Vec<f32>,
     /// Per channel, the standard deviation of the calibration data; empty if unknown.
     pub channel_std: Vec<f32>,
+    /// Entities that the model knows by themselves: the graph's input `entity` is 1 for the first, 2 for
+    /// the next, and 0 for whoever is not named. Empty where the model is one for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<String>,
 }
 
 impl ModelInfo {

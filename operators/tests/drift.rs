@@ -60,6 +60,7 @@ fn info(version: &str) -> ModelInfo {
         score_quantiles: Vec::new(),
         channel_mean: Vec::new(),
         channel_std: Vec::new(),
+        entities: vec![],
     }
 }
 

@@ -35,6 +35,7 @@ fn info(version: &str, score_quantiles: Vec<f32>) -> ModelInfo {
         score_quantiles,
         channel_mean: Vec::new(),
         channel_std: Vec::new(),
+        entities: vec![],
     }
 }
 

@@ -42,7 +42,7 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
     let (windows, refused) = match path.stream.kind {
         StreamKind::Sensor | StreamKind::Audit => {
             let (windows, refused) = path.window(rows, clock.clone());
-            (Some(windows), refused)
+            (Some(path.peers(windows)), refused)
         }
         StreamKind::Cost => {
             if let Some(lines) = path.lines(&rows) {

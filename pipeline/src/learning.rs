@@ -7,13 +7,15 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use cloudops_datasets::{ReadBatch, open};
-use cloudops_models::specification::{Architecture, Input, Specification};
+use cloudops_datasets::{ReadBatch, StreamKind, open};
+use cloudops_models::samples::Entities;
+use cloudops_models::specification::{Input, Specification};
 use cloudops_models::train::{Progress, train};
 use cloudops_models::{Samples, Trained};
 use cloudops_operators::bill::{Bill, Clock};
 use cloudops_operators::daily::Daily;
 use cloudops_operators::epoch::Partition;
+use cloudops_operators::peers::Peers;
 use cloudops_operators::schema::result::{FEATURES, WINDOW, WINDOW_END, WINDOW_START};
 use cloudops_operators::schema::{ENTITY_ID, TS, labels, texts, times, vectors};
 use cloudops_operators::watermark::Watermark;
@@ -128,6 +130,10 @@ pub fn windows(
         (None, Some(days)) => days.daily.advance(Watermark::MAX)?,
         (None, None) => Vec::new(),
     };
+    let closed = match stream.kind {
+        StreamKind::Audit => Peers::new().append(&closed)?,
+        StreamKind::Sensor | StreamKind::Cost => closed,
+    };
     let mut feature = FeatureKernel::new(stream)?;
     let windows =
         closed.into_iter().map(|batch| feature.append(batch)).collect::<Result<Vec<_>, _>>()?;
@@ -211,7 +217,7 @@ pub fn specification(stream: &StreamJob, model: &ModelConfig) -> Result<Specific
     let architecture = model.architecture.with_context(|| {
         format!("stream {:?}: model.architecture is missing: nothing to train", stream.name)
     })?;
-    let whole = stream.steps().filter(|_| architecture != Architecture::VaeDense);
+    let whole = stream.steps().filter(|_| !architecture.is_dense());
     let (steps, channels) = match whole {
         Some(steps) => (steps, stream.channels.clone()),
         None => (1, kernel::feature_names(stream)?),
@@ -219,6 +225,7 @@ pub fn specification(stream: &StreamJob, model: &ModelConfig) -> Result<Specific
     let mut specification = Specification::new(architecture, stream.model_name(), steps, channels);
     specification.input = if whole.is_some() { Input::Window } else { Input::Features };
     specification.training.seed = model.seed;
+    specification.personal = model.personal.unwrap_or(false);
     if let Some(latents) = model.latents {
         specification.latents = latents;
     }
@@ -280,8 +287,8 @@ fn split(
         Input::Features => FEATURES,
     };
     let values = windows.iter().map(|b| vectors(b, column)).collect::<Result<Vec<_>, _>>()?;
-    let (mut learn, mut keep) = (Vec::new(), Vec::new());
-    for (_, places) in &by_entity {
+    let (mut learn, mut keep) = (Part::default(), Part::default());
+    for (at, (_, places)) in by_entity.iter().enumerate() {
         let cut = (places.len() as f64 * (1.0 - holdout)).round() as usize;
         let cut = cut.clamp(usize::from(places.len() > 1), places.len());
         let last_end = places[..cut].last().map_or(i64::MIN, |place| place.end);
@@ -290,18 +297,36 @@ fn split(
             ensure!(*found == width, "windows of {found} values where the model reads {width}");
             let values = &all[place.row * width..][..width];
             if i < cut {
-                learn.extend_from_slice(values);
+                learn.push(values, at);
             } else if place.start > last_end || i + 1 == places.len() {
-                keep.extend_from_slice(values);
+                keep.push(values, at);
             }
         }
     }
     // Too few windows to set any aside: calibrate on what was learned from.
-    if keep.is_empty() {
-        keep.clone_from(&learn);
+    if keep.of.is_empty() {
+        keep = learn.clone();
     }
-    let samples = |values| Samples::new(specification.steps, specification.channels.len(), values);
+    let names: Vec<String> = by_entity.into_iter().map(|(name, _)| name).collect();
+    let samples = |part: Part| {
+        let entities = Entities { names: names.clone(), of: part.of };
+        Samples::new(specification.steps, specification.channels.len(), part.values).of(entities)
+    };
     Ok((samples(learn), samples(keep)))
+}
+
+/// Windows set aside for one purpose, and whose they are.
+#[derive(Default, Clone)]
+struct Part {
+    values: Vec<f32>,
+    of: Vec<u32>,
+}
+
+impl Part {
+    fn push(&mut self, values: &[f32], entity: usize) {
+        self.values.extend_from_slice(values);
+        self.of.push(entity as u32);
+    }
 }
 
 /// Where a window stands.

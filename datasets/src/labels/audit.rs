@@ -81,6 +81,9 @@ pub struct RuleCase {
 /// What an envelope must have, by where it stands, and what stands for it where a case leaves it out.
 type Envelope = &'static [(&'static str, &'static str)];
 
+/// A format of given keys.
+type Constructor = fn(AuditSource) -> Format;
+
 const CLOUDTRAIL: Envelope = &[
     ("/eventTime", "2024-01-01T00:00:00Z"),
     ("/eventID", "case"),
@@ -101,7 +104,7 @@ impl RuleCase {
         self.kind().map(|(format, _)| format(AuditSource::default()))
     }
 
-    fn kind(&self) -> Option<(fn(AuditSource) -> Format, Envelope)> {
+    fn kind(&self) -> Option<(Constructor, Envelope)> {
         match self.log_type.as_str() {
             "AWS.CloudTrail" => Some((Format::CloudTrail, CLOUDTRAIL)),
             "Azure.MonitorActivity" | "Azure.Audit" => Some((Format::AzureActivity, AZURE)),

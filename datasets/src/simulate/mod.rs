@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::file::NewFile;
 use crate::{Error, Result};
 
-pub mod audit;
+mod audit;
 pub mod cost;
 pub mod incident;
 mod rng;
 pub mod sensor;
 
-pub use audit::{AuditConfig, TheftTruth};
+pub use audit::{AuditConfig, Principal, TheftTruth, Traffic};
 pub use cost::{CostConfig, CostTruth, RestatementTruth, SpikeTruth};
 pub use sensor::{EngineTruth, SensorConfig};
 

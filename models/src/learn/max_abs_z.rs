@@ -16,7 +16,7 @@ pub(crate) const TINY: f32 = 1e-12;
 pub fn forward(scaling: &Scaling, samples: &Samples) -> Outputs {
     let mut outputs = Outputs::default();
     for at in 0..samples.len() {
-        let z = scaling.standardise(samples.window(at), ERROR_LIMIT);
+        let z = scaling.of(samples, at).standardise(samples.window(at), ERROR_LIMIT);
         let mut by_channel = vec![0.0_f32; samples.channels];
         let mut by_step = vec![0.0_f32; samples.steps];
         for (at, value) in z.iter().enumerate() {
@@ -40,10 +40,12 @@ fn shares(maxima: &[f32], whole: f32) -> impl Iterator<Item = f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::scaling::Personal;
 
     #[test]
     fn parts_sum_to_the_whole_and_rank_by_size() {
-        let scaling = Scaling { mean: vec![0.0, 1.0], std: vec![1.0, 2.0] };
+        let (mean, std) = (vec![0.0, 1.0], vec![1.0, 2.0]);
+        let scaling = Scaling { mean, std, personal: Personal::default() };
         let out = forward(&scaling, &Samples::new(2, 2, vec![0.5, 1.0, -1.0, 7.0]));
         assert_eq!(out.reconstruction_error, [3.0]);
         assert_eq!(out.error_by_channel, [3.0 / 4.0, 9.0 / 4.0]);

@@ -41,7 +41,7 @@ pub struct Components {
 #[must_use]
 pub fn fit(specification: &Specification, scaling: &Scaling, train: &Samples) -> Components {
     let width = train.width();
-    let values = scaling.standardise(&train.values, INPUT_LIMIT);
+    let values = scaling.standardise(train, INPUT_LIMIT);
     let mut rows = DMatrix::from_row_iterator(
         train.len(),
         width,
@@ -84,6 +84,7 @@ pub fn forward(
     let mut outputs = Outputs::default();
     for at in 0..samples.len() {
         let window = samples.window(at);
+        let scaling = scaling.of(samples, at);
         let mut input = scaling.standardise(window, INPUT_LIMIT);
         input.iter_mut().zip(&components.mean).for_each(|(value, mean)| *value -= mean);
         let directions = || components.directions.chunks_exact(components.count);

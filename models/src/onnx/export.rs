@@ -1,5 +1,6 @@
 //! Each learned model as a graph.
 
+use super::ENTITY;
 use super::graph::{GraphBuilder, Value};
 use super::metadata as key;
 use crate::calibrate::Calibration;
@@ -52,15 +53,30 @@ pub(crate) fn export(
         .into_bytes(metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
 }
 
+/// Mean, standard deviation and its inverse of each row's channels: constants, or those of the row's
+/// entity, which the input `entity` numbers.
+fn moments(graph: &mut GraphBuilder, scaling: &Scaling, channels: usize) -> [Value; 3] {
+    let (mean, std) = scaling.tables();
+    // As training multiplies by it.
+    let inverse = std.iter().map(|std| 1.0 / std).collect();
+    let own = scaling.personal.names.len();
+    let entity = (own > 0).then(|| graph.input(ENTITY, &[1]));
+    [mean, std, inverse].map(|table: Vec<f32>| match &entity {
+        Some(entity) => graph.rows_of(&table, &[own + 1, channels], entity),
+        None => graph.constant(&table, &[channels]),
+    })
+}
+
 /// A graph whose input is standardised, ready for a model's own nodes.
 struct Export<'a> {
     specification: &'a Specification,
     graph: GraphBuilder,
     steps: usize,
     channels: usize,
-    scaling: &'a Scaling,
-    /// `[channels]`
+    /// `[channels]`, or `[batch, 1, channels]` where entities have their own.
     mean: Value,
+    /// Alike.
+    std: Value,
     /// `[batch, steps, channels]`
     standardised: Value,
     /// The same, clamped to what an error may weigh.
@@ -79,12 +95,11 @@ impl<'a> Export<'a> {
                 graph.reshape(&features, &[1, channels])
             }
         };
-        let mean = graph.constant(&scaling.mean, &[channels]);
-        let inverse = graph.constant(&scaling.inverse_std(), &[channels]);
+        let [mean, std, inverse] = moments(&mut graph, scaling, channels);
         let centred = graph.sub(&raw, &mean);
         let standardised = graph.mul(&centred, &inverse);
         let target = graph.clip(&standardised, ERROR_LIMIT);
-        Self { specification, graph, steps, channels, scaling, mean, standardised, target }
+        Self { specification, graph, steps, channels, mean, std, standardised, target }
     }
 
     /// `[batch, steps, channels]`, clamped to what a model may see.
@@ -189,8 +204,7 @@ impl<'a> Export<'a> {
     /// Adds an output of standardised values in raw units; the last axis is channels.
     fn restored(&mut self, name: &str, standardised: &Value, shape: &[usize]) {
         let g = &mut self.graph;
-        let std = g.constant(&self.scaling.std, &[self.channels]);
-        let scaled = g.mul(standardised, &std);
+        let scaled = g.mul(standardised, &self.std);
         let raw = g.add(&scaled, &self.mean);
         let raw = g.reshape(&raw, shape);
         g.output(name, &raw, shape);
@@ -211,11 +225,13 @@ impl<'a> Export<'a> {
             }
         };
         let mu = self.affine(&hidden, &vae.mu);
-        let logvar = self.affine(&hidden, &vae.logvar);
-        let logvar = self.graph.clip(&logvar, LOGVAR_LIMIT);
         self.graph.output("mu", &mu, &[vae.mu.outputs]);
-        self.graph.output("logvar", &logvar, &[vae.mu.outputs]);
-        let kl = self.kl(&mu, &logvar, vae.mu.outputs);
+        let kl = vae.logvar.as_ref().map(|layer| {
+            let logvar = self.affine(&hidden, layer);
+            let logvar = self.graph.clip(&logvar, LOGVAR_LIMIT);
+            self.graph.output("logvar", &logvar, &[vae.mu.outputs]);
+            self.kl(&mu, &logvar, vae.mu.outputs)
+        });
         let rebuilt = match &vae.decoder {
             Decoder::Cnn { expand, convolutions } => self.decode_cnn(&mu, expand, convolutions),
             Decoder::Dense(layers) => {
@@ -230,7 +246,7 @@ impl<'a> Export<'a> {
             let ahead = self.graph.reshape(&ahead, &shape);
             self.restored("forecast", &ahead, &shape);
         }
-        (error, Some(kl))
+        (error, kl)
     }
 
     /// ½ Σ (e^logvar + mu² − 1 − logvar), `[batch, 1]`; adds the output.

@@ -133,6 +133,17 @@ impl GraphBuilder {
         self.node("Clip", &[x, &low, &high], vec![])
     }
 
+    /// For each row, the row of a table that it numbers; what numbers none, the nearest.
+    /// `[batch, 1]` and `[rows, width]` to `[batch, 1, width]`.
+    pub(crate) fn rows_of(&mut self, table: &[f32], shape: &[usize; 2], number: &Value) -> Value {
+        let (low, high) = (self.scalar(0.0), self.scalar((shape[0] - 1) as f32));
+        let number = self.node("Clip", &[number, &low, &high], vec![]);
+        let to = integer("to", i64::from(proto::Tensor::INT64));
+        let number = self.node("Cast", &[&number], vec![to]);
+        let table = self.constant(table, shape);
+        self.node("Gather", &[&table, &number], vec![integer("axis", 0)])
+    }
+
     /// `a × b` over the last two axes.
     pub(crate) fn matmul(&mut self, a: &Value, b: &Value) -> Value {
         self.node("MatMul", &[a, b], vec![])

@@ -15,9 +15,15 @@
 //! | `reconstruction` | as the input | in the input's units; VAEs and PCA |
 //! | `forecast` | `[batch, horizon, channels]` | in the input's units; where specified |
 //!
+//! Where entities have a scaling of their own, a second input `entity` (`[batch, 1]`) numbers the row's
+//! entity from 1 on, as `ModelInfo::entities` lists them; 0 is whoever is not listed.
+//!
 //! A row's outputs are the same bits in whatever batch it stands. Sums are
 //! therefore products with a constant vector: the runtime's reductions over a
 //! short last axis depend on how the row is aligned in memory.
+
+/// The input that numbers a row's entity.
+pub const ENTITY: &str = "entity";
 
 mod export;
 pub(crate) mod graph;

@@ -5,11 +5,11 @@
 //! to show, so every model is tried before it is registered, and one that
 //! fails is run in the widest scheme in which it does not.
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float32Type, Schema};
 use cloudops_operators::schema::result::{FEATURES, WINDOW};
-use cloudops_operators::schema::vector_array;
+use cloudops_operators::schema::{ENTITY_ID, vector_array};
 use cloudops_operators::score::{ModelInfo, Scores};
 use cloudops_operators::seeded::SplitMix64;
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,12 @@ pub(super) fn sample(info: &ModelInfo, shapes: InputShapes, rows: usize) -> Resu
         let kind: &DataType = arrow::array::Array::data_type(&array);
         fields.push(Field::new(name, kind.clone(), false));
         columns.push(Arc::new(array));
+    }
+    if !info.entities.is_empty() {
+        // Whoever is known, and now and then somebody who is not.
+        let known = info.entities.iter().map(String::as_str).chain([""]).cycle();
+        fields.push(Field::new(ENTITY_ID, DataType::Utf8, false));
+        columns.push(Arc::new(StringArray::from_iter_values(known.take(rows))));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

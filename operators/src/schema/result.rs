@@ -53,6 +53,11 @@ pub const ALERT_ID: &str = "alert_id";
 /// `opened` on an alert's first window, `closed` on its last, else null; `Utf8`.
 pub const ALERT_EVENT: &str = "alert_event";
 
+/// For each event of a window, how many other principals had used its operation before; a list of `u32`.
+pub const PEERS: &str = "peers";
+/// Ids of the ATT&CK techniques that events of a window may be steps of; a list of `Utf8`.
+pub const TECHNIQUES: &str = "techniques";
+
 /// The columns every window batch begins with.
 #[must_use]
 pub fn window_key_fields() -> Vec<Field> {

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use super::{Channels, Duplicate, Window, WindowSpec};
 use crate::Result;
 use crate::epoch::Partition;
-use crate::feature::audit::Events;
+use crate::event::Events;
 use crate::key::Shard;
 use crate::snapshot::{Changes, Extent, Shards, Snapshot};
 use crate::watermark::Watermark;

@@ -268,6 +268,7 @@ pub(crate) fn plain_model(model: &Path) -> Result<f64> {
         score_quantiles: vec![],
         channel_mean: vec![],
         channel_std: vec![],
+        entities: vec![],
     };
     let options = ScorerOptions {
         tile: Tile::Fixed(2_048),

@@ -242,10 +242,14 @@ impl Default for BillConfig {
 pub struct ModelConfig {
     /// The name it is registered and promoted under. Default: the stream's name.
     pub name: Option<String>,
-    /// What `cloudops train` fits: `vae-cnn`, `vae-transformer`, `vae-dense`, `pca`, `max-abs-z`.
+    /// What `cloudops train` fits: `vae-cnn`, `vae-transformer`, `vae-dense`, `autoencoder`, `pca`,
+    /// `max-abs-z`.
     pub architecture: Option<Architecture>,
     /// A model brought along: an ONNX file, registered and promoted when the job first starts.
     pub onnx: Option<PathBuf>,
+    /// Whether each entity with 20 training windows is standardised by itself, and the others by the
+    /// fleet; of models that read features. Default: false.
+    pub personal: Option<bool>,
     /// Latent dimensions.
     pub latents: Option<usize>,
     /// Passes over the training windows at most.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
+use cloudops_datasets::StreamKind;
 use cloudops_operators::allocation::Allocations;
 use cloudops_operators::anomaly::{Anomalies, Label};
 use cloudops_operators::attribute::Attribute;
@@ -21,6 +22,7 @@ use cloudops_operators::epoch::{Epoch, Partition};
 use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
+use cloudops_operators::peers::{self, Peers};
 use cloudops_operators::rollup::Rollups;
 use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use cloudops_operators::schema::result::{
@@ -33,6 +35,7 @@ use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concat;
 
 use crate::checkpoint::{self, EncodedState, Piece, Restorers};
 use crate::config::DriftSettings;
@@ -75,6 +78,7 @@ pub struct Path {
 #[derive(Debug)]
 struct Kernels {
     window: Option<Shared<EitherWindow>>,
+    peers: Option<Shared<Peers>>,
     bill: Option<Shared<Bill>>,
     statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
@@ -104,6 +108,7 @@ impl Kernels {
             budgets: kernel::budgets(stream)?,
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
+            peers: (stream.kind == StreamKind::Audit).then(|| shared(Peers::new())),
             feature: shared(FeatureKernel::new(stream)?),
             threshold: shared(Threshold::new(&stream.name, stream.threshold.clone())?),
             drift: stream.drift.as_ref().map(|settings| drift(stream, settings)).transpose()?,
@@ -133,6 +138,9 @@ impl Kernels {
         }
         if let Some(daily) = &self.daily {
             all.push(Rc::clone(daily) as _);
+        }
+        if let Some(peers) = &self.peers {
+            all.push(Rc::clone(peers) as _);
         }
         all.push(Rc::clone(&self.feature) as _);
         all.push(Rc::clone(&self.threshold) as _);
@@ -263,6 +271,23 @@ impl Path {
         let (windows, refused) =
             flow::clocked(rows, Pipeline, clock, "window", &self.supervisor, logic);
         (windows, Some(refused))
+    }
+
+    /// Windows of audit events with what other principals had done before, of other streams as they are.
+    pub fn peers<'s>(&self, windows: Batches<'s>) -> Batches<'s> {
+        let Some(kernel) = self.kernels.peers.clone() else { return windows };
+        let asked = flow::each(windows.clone(), "operations", &self.supervisor, |batch| {
+            peers::operations(&batch).map(|asked| vec![asked])
+        });
+        let asked = flow::route_by(asked, peers::OPERATION, &self.supervisor);
+        let answers = flow::gather(asked, Pipeline, "peers", &self.supervisor, move |_, asked| {
+            kernel.borrow_mut().answer(&asked)
+        });
+        let answers = flow::route(answers, &self.supervisor);
+        let both = windows.concat(answers);
+        flow::gather(both, Pipeline, "with peers", &self.supervisor, |_, batches| {
+            peers::with_peers(&batches)
+        })
     }
 
     /// Windows to feature vectors.

@@ -107,9 +107,9 @@ impl Standardised {
         // A future that no head learns from is left out.
         let future = specification.forecast.and(samples.future.as_ref());
         Self {
-            windows: scaling.standardise(&samples.values, INPUT_LIMIT),
+            windows: scaling.standardise(samples, INPUT_LIMIT),
             width: samples.width(),
-            ahead: future.map(|future| scaling.standardise(future, INPUT_LIMIT)),
+            ahead: future.map(|future| scaling.standardised(samples, future, INPUT_LIMIT)),
             ahead_width: specification.forecast.map_or(0, |f| f.horizon * samples.channels),
         }
     }
@@ -218,8 +218,11 @@ impl Trainer<'_> {
     ) -> Tensor<1> {
         let batch = windows.dims()[0];
         let error = self.distance(said.rebuilt.clone() - windows).mean();
-        let kl = kl(said).sum().mul_scalar(self.specification.beta / batch as f32);
-        let loss = error + kl;
+        let kl = kl(said).map(|kl| kl.sum().mul_scalar(self.specification.beta / batch as f32));
+        let loss = match kl {
+            Some(kl) => error + kl,
+            None => error,
+        };
         match (&self.specification.forecast, &said.ahead, ahead) {
             (Some(forecast), Some(guessed), Some(ahead)) => {
                 let ahead = tensor(ahead, guessed.dims(), device);
@@ -248,27 +251,38 @@ impl Trainer<'_> {
         let device = self.device.clone().without_autodiff();
         let network = self.network.valid();
         let mut outputs = Outputs::default();
-        for values in samples.values.chunks(FORWARD_BATCH * samples.width()) {
-            let windows = self.windows(scaling.standardise(values, INPUT_LIMIT), &device);
+        let input = scaling.standardise(samples, INPUT_LIMIT);
+        let target = scaling.standardise(samples, ERROR_LIMIT);
+        let block = FORWARD_BATCH * samples.width();
+        let mut at = 0;
+        for (input, target) in input.chunks(block).zip(target.chunks(block)) {
+            let windows = self.windows(input.to_vec(), &device);
+            let count = windows.dims()[0];
             let said = network.forward(&self.plan, windows, None);
-            outputs.kl.extend(numbers(kl(&said)));
+            outputs.kl.extend(kl(&said).map(numbers).unwrap_or_default());
             let rebuilt = numbers(said.rebuilt);
-            let target = scaling.standardise(values, ERROR_LIMIT);
-            outputs.push_errors(self.specification, &target, &rebuilt);
+            outputs.push_errors(self.specification, target, &rebuilt);
             outputs.mu.extend(numbers(said.mu));
-            outputs.logvar.extend(numbers(said.logvar));
-            outputs.reconstruction.extend(scaling.restore(&rebuilt));
+            outputs.logvar.extend(said.logvar.map(numbers).unwrap_or_default());
+            let restored = |values: Vec<f32>, all: &mut Vec<f32>| {
+                for (row, values) in values.chunks(values.len() / count).enumerate() {
+                    all.extend(scaling.of(samples, at + row).restore(values));
+                }
+            };
+            restored(rebuilt, &mut outputs.reconstruction);
             if let Some(ahead) = said.ahead {
-                outputs.forecast.extend(scaling.restore(&numbers(ahead)));
+                restored(numbers(ahead), &mut outputs.forecast);
             }
+            at += count;
         }
         outputs
     }
 }
 
-/// ½ Σ (e^logvar + mu² − 1 − logvar) over latents, `[batch, 1]`, nats.
-fn kl(said: &Said) -> Tensor<2> {
+/// ½ Σ (e^logvar + mu² − 1 − logvar) over latents, `[batch, 1]`, nats; none of a plain autoencoder.
+fn kl(said: &Said) -> Option<Tensor<2>> {
+    let logvar = said.logvar.clone()?;
     let square = said.mu.clone() * said.mu.clone();
-    let terms = said.logvar.clone().exp() + square - said.logvar.clone();
-    terms.sub_scalar(1.0).sum_dim(1).mul_scalar(0.5)
+    let terms = logvar.clone().exp() + square - logvar;
+    Some(terms.sub_scalar(1.0).sum_dim(1).mul_scalar(0.5))
 }

@@ -1,4 +1,5 @@
-//! The variational autoencoder (Kingma & Welling 2014), with three encoders.
+//! The variational autoencoder (Kingma & Welling 2014), with three encoders; and the plain one, which is
+//! the dense one without a distribution: a deep autoencoder (Hinton & Salakhutdinov 2006).
 //!
 //! A window's latent is a normal distribution; training draws from it
 //! (reparameterised), the exported model uses its mean. The loss is the
@@ -26,8 +27,8 @@ pub struct Vae {
     pub encoder: Encoder,
     /// Hidden vector to the latent's mean.
     pub mu: Affine,
-    /// Hidden vector to the latent's log-variance.
-    pub logvar: Affine,
+    /// Hidden vector to the latent's log-variance; none of a plain autoencoder.
+    pub logvar: Option<Affine>,
     /// Latent to window.
     pub decoder: Decoder,
     /// Latent to the steps after the window, ReLU between; empty without a forecasting head.

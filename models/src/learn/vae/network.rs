@@ -175,7 +175,8 @@ pub(super) struct Network {
     convolutions: Vec<Convolution>,
     layers: Vec<Affine>,
     mu: Affine,
-    logvar: Affine,
+    /// Empty of a plain autoencoder.
+    logvar: Vec<Affine>,
     expand: Vec<Affine>,
     deconvolutions: Vec<Convolution>,
     unlayers: Vec<Affine>,
@@ -187,8 +188,8 @@ pub(super) struct Network {
 pub(super) struct Said {
     /// `[batch, latents]`
     pub(super) mu: Tensor<2>,
-    /// `[batch, latents]`
-    pub(super) logvar: Tensor<2>,
+    /// `[batch, latents]`; none of a plain autoencoder.
+    pub(super) logvar: Option<Tensor<2>>,
     /// `[batch, steps, channels]`
     pub(super) rebuilt: Tensor<3>,
     /// `[batch, horizon · channels]`
@@ -208,12 +209,16 @@ impl Network {
             convolutions: vec![],
             layers: vec![],
             mu: affine(plan.hidden, spec.latents),
-            logvar: Affine::constant(plan.hidden, spec.latents, LOGVAR_START, device),
+            logvar: Vec::new(),
             expand: vec![],
             deconvolutions: vec![],
             unlayers: vec![],
             ahead: vec![],
         };
+        if spec.architecture.is_vae() {
+            let start = Affine::constant(plan.hidden, spec.latents, LOGVAR_START, device);
+            network.logvar = vec![start];
+        }
         if let Some(forecast) = &spec.forecast {
             let wide = spec.latents.max(32);
             network.ahead =
@@ -229,7 +234,7 @@ impl Network {
                     .map(|wide| Block::new(width, *wide, random, device))
                     .collect();
             }
-            Architecture::VaeDense => {
+            Architecture::VaeDense | Architecture::Autoencoder => {
                 let widths: Vec<usize> =
                     std::iter::once(steps * channels).chain(spec.hidden.iter().copied()).collect();
                 network.layers = widths.windows(2).map(|w| affine(w[0], w[1])).collect();
@@ -272,10 +277,13 @@ impl Network {
         let [batch, steps, channels] = x.dims();
         let hidden = self.encode(plan, x);
         let mu = self.mu.forward(hidden.clone());
-        let logvar = self.logvar.forward(hidden).clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT);
-        let latent = match noise {
-            Some(noise) => mu.clone() + logvar.clone().mul_scalar(0.5).exp() * noise,
-            None => mu.clone(),
+        let logvar = self.logvar.first();
+        let logvar = logvar.map(|layer| layer.forward(hidden).clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT));
+        let latent = match (noise, &logvar) {
+            (Some(noise), Some(logvar)) => {
+                mu.clone() + logvar.clone().mul_scalar(0.5).exp() * noise
+            }
+            _ => mu.clone(),
         };
         let ahead = (!self.ahead.is_empty()).then(|| through(&self.ahead, latent.clone()));
         let rebuilt = match self.expand.first() {
@@ -351,7 +359,7 @@ impl Network {
         Vae {
             encoder,
             mu: self.mu.numbers(),
-            logvar: self.logvar.numbers(),
+            logvar: self.logvar.first().map(Affine::numbers),
             decoder,
             forecast: all(&self.ahead),
         }
@@ -380,7 +388,9 @@ impl Plan {
         let mut plan = Self { widths, reaches, hidden: 0 };
         plan.hidden = match spec.architecture {
             Architecture::VaeTransformer => spec.steps * spec.hidden[0],
-            Architecture::VaeDense => spec.hidden[spec.hidden.len() - 1],
+            Architecture::VaeDense | Architecture::Autoencoder => {
+                spec.hidden[spec.hidden.len() - 1]
+            }
             _ => plan.shortest(),
         };
         plan

@@ -1,7 +1,8 @@
 //! Audit events of ordinary principals, and one stolen credential.
 //!
-//! Every principal has its region, agent, address, working hours and a handful of operations it
-//! keeps to; one call in a hundred fails. The thief uses one principal's key for an hour from
+//! Every principal is of a kind ([`persona`]), with its region, agent, address, working hours and tasks
+//! that it keeps to, but for one now and then. People work in the day, and on some nights; roles that
+//! machines assume at any hour. The thief uses one person's key for an hour from
 //! another region, agent and address: first enumerating, mostly denied, then reading what it found.
 
 use std::io::Write;
@@ -9,11 +10,14 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use self::persona::{Habits, PERSONAS};
 use super::rng::Rng;
 use super::{Output, at_least, rfc3339, start_seconds};
 use crate::{Error, Result};
+
+mod persona;
 
 const DAY: i64 = 86_400;
 const ACCOUNT: &str = "123456789012";
@@ -93,25 +97,6 @@ const AGENTS: [&str; 4] = [
     "Boto3/1.34.69 md/Botocore#1.34.69 ua/2.0 os/linux",
     "APN/1.0 HashiCorp/1.0 Terraform/1.7.5 terraform-provider-aws/5.42.0",
 ];
-/// Service, operation, whether it only reads.
-const ORDINARY: [(&str, &str, bool); 16] = [
-    ("s3", "GetObject", true),
-    ("s3", "PutObject", false),
-    ("s3", "ListObjects", true),
-    ("ec2", "DescribeInstances", true),
-    ("ec2", "DescribeVolumes", true),
-    ("ec2", "StartInstances", false),
-    ("ec2", "StopInstances", false),
-    ("lambda", "Invoke", false),
-    ("lambda", "GetFunction20150331v2", true),
-    ("dynamodb", "DescribeTable", true),
-    ("rds", "DescribeDBInstances", true),
-    ("logs", "DescribeLogGroups", true),
-    ("monitoring", "GetMetricData", true),
-    ("sts", "AssumeRole", true),
-    ("kms", "Decrypt", true),
-    ("cloudformation", "DescribeStacks", true),
-];
 const ENUMERATION: [(&str, &str); 10] = [
     ("sts", "GetCallerIdentity"),
     ("iam", "ListUsers"),
@@ -127,22 +112,175 @@ const ENUMERATION: [(&str, &str); 10] = [
 const LOOTING: [(&str, &str); 3] =
     [("s3", "GetObject"), ("secretsmanager", "GetSecretValue"), ("ssm", "GetParameters")];
 
-/// One caller's habits.
-struct Principal {
+/// A caller.
+#[derive(Debug)]
+pub struct Principal {
     name: String,
     region: &'static str,
     agent: &'static str,
     address: String,
     /// Hour the working day begins, UTC.
     hour: i64,
-    /// Indices into [`ORDINARY`].
-    operations: Vec<usize>,
+    habits: Habits,
+}
+
+impl Principal {
+    fn new(seed: u64, number: u32) -> Self {
+        let mut rng = Rng::of(seed, &[3, 1, number.into()]);
+        let persona = &PERSONAS[number as usize % PERSONAS.len()];
+        let agents = if persona.machine { &AGENTS[2..] } else { &AGENTS[..3] };
+        let kind = if persona.machine { "role" } else { "user" };
+        Self {
+            name: format!("{kind}-{:03}", number + 1),
+            region: REGIONS[rng.below(REGIONS.len())],
+            agent: agents[rng.below(agents.len())],
+            address: format!("198.51.100.{}", 1 + number % 250),
+            hour: 6 + rng.below(6) as i64,
+            habits: Habits::of(persona, &mut rng),
+        }
+    }
+
+    /// What kind of principal it is: `developer`, `administrator`, …
+    #[must_use]
+    pub fn persona(&self) -> &'static str {
+        self.habits.persona().name
+    }
+
+    /// The stream's `entity_id`.
+    #[must_use]
+    pub fn entity(&self) -> String {
+        let kind = if self.habits.persona().machine { "role" } else { "user" };
+        format!("arn:aws:iam::{ACCOUNT}:{kind}/{}", self.name)
+    }
+
+    /// CloudTrail's `userIdentity`; a role's sessions are a day long.
+    fn identity(&self, time: i64) -> Value {
+        let id = self.name.to_uppercase();
+        if !self.habits.persona().machine {
+            return json!({
+                "type": "IAMUser",
+                "principalId": format!("AIDA{id}"),
+                "arn": self.entity(),
+                "accountId": ACCOUNT,
+                "userName": self.name,
+            });
+        }
+        let session = format!("session-{}", time.div_euclid(DAY));
+        json!({
+            "type": "AssumedRole",
+            "principalId": format!("AROA{id}:{session}"),
+            "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/{}/{session}", self.name),
+            "accountId": ACCOUNT,
+            "sessionContext": {"sessionIssuer": {
+                "type": "Role",
+                "principalId": format!("AROA{id}"),
+                "arn": self.entity(),
+                "accountId": ACCOUNT,
+                "userName": self.name,
+            }},
+        })
+    }
+
+    /// Gives an event of somebody else this principal's identity, account, address, agent and region,
+    /// and another time: nothing is left of who it was, and of what it did everything.
+    pub fn disguise(&self, event: &mut Value, time: i64) {
+        event["userIdentity"] = self.identity(time);
+        event["recipientAccountId"] = ACCOUNT.into();
+        event["sourceIPAddress"] = self.address.clone().into();
+        event["userAgent"] = self.agent.into();
+        event["awsRegion"] = self.region.into();
+        event["eventTime"] = rfc3339(time).into();
+    }
+
+    /// One day's calls, by time.
+    fn day(&self, config: &AuditConfig, midnight: i64, rng: &mut Rng) -> Vec<(i64, String)> {
+        let persona = self.habits.persona();
+        let mut calls = Vec::new();
+        // On call: a person works one night in forty.
+        let night = !persona.machine && rng.chance(0.025);
+        let begin = if night { 0 } else { self.hour * 3600 };
+        let hours = if persona.machine { 24.0 } else { 9.0 };
+        let begin = if persona.machine { 0 } else { begin };
+        while calls.len() < config.events_per_day as usize {
+            // The sum of two uniforms: a person's tasks begin mostly in the middle of the day.
+            let into_day =
+                if persona.machine { rng.uniform() } else { (rng.uniform() + rng.uniform()) / 2.0 };
+            let mut time = midnight + begin + (into_day * hours * 3600.0) as i64;
+            'task: for (service, operation, read_only, most) in self.habits.task(rng) {
+                for _ in 0..=rng.below(*most) {
+                    if calls.len() == config.events_per_day as usize {
+                        break 'task;
+                    }
+                    let refused = rng.chance(persona.refused);
+                    let kinds = ["AccessDenied", "ThrottlingException"];
+                    let call = Call {
+                        time: time.min(midnight + DAY - 1),
+                        principal: self,
+                        region: self.region,
+                        agent: self.agent,
+                        address: &self.address,
+                        service,
+                        operation,
+                        read_only: *read_only,
+                        error: refused.then(|| *rng.pick(&kinds)),
+                    };
+                    calls.push((call.time, call.event(rng)));
+                    time += 1 + (rng.uniform() * rng.uniform() * 40.0) as i64;
+                }
+            }
+        }
+        calls
+    }
+}
+
+/// A fleet's ordinary traffic, day by day.
+#[derive(Debug)]
+pub struct Traffic {
+    config: AuditConfig,
+    seed: u64,
+    start: i64,
+    principals: Vec<Principal>,
+}
+
+impl Traffic {
+    /// The traffic of a seed.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when a size is out of range.
+    pub fn new(config: &AuditConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
+        let start = start_seconds(&config.start)?.div_euclid(DAY) * DAY;
+        let principals = (0..config.principals).map(|number| Principal::new(seed, number));
+        Ok(Self { config: config.clone(), seed, start, principals: principals.collect() })
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn principals(&self) -> &[Principal] {
+        &self.principals
+    }
+
+    /// A day's midnight, seconds since 1970-01-01.
+    #[must_use]
+    pub fn midnight(&self, day: u32) -> i64 {
+        self.start + i64::from(day) * DAY
+    }
+
+    /// A day's events as CloudTrail writes them, with their times (seconds); in no order.
+    #[must_use]
+    pub fn day(&self, day: u32) -> Vec<(i64, String)> {
+        let calls = self.principals.iter().enumerate().flat_map(|(number, principal)| {
+            let mut rng = Rng::of(self.seed, &[3, 2, number as u64, day.into()]);
+            principal.day(&self.config, self.midnight(day), &mut rng)
+        });
+        calls.collect()
+    }
 }
 
 /// One call.
 struct Call<'a> {
     time: i64,
-    principal: &'a str,
+    principal: &'a Principal,
     region: &'a str,
     agent: &'a str,
     address: &'a str,
@@ -153,27 +291,20 @@ struct Call<'a> {
 }
 
 pub(super) fn write(config: &AuditConfig, seed: u64, out: &mut Output<'_>) -> Result<TheftTruth> {
-    config.validate()?;
-    let start = start_seconds(&config.start)?.div_euclid(DAY) * DAY;
-    let principals: Vec<Principal> =
-        (0..config.principals).map(|number| principal(seed, number)).collect();
+    let traffic = Traffic::new(config, seed)?;
     let mut rng = Rng::of(seed, &[3, 0]);
-    let victim = rng.below(principals.len());
+    let people = || traffic.principals.iter().filter(|one| !one.habits.persona().machine);
+    let victim = people().nth(rng.below(people().count()));
+    let victim = victim.ok_or_else(|| Error::Configuration("nobody has a key".to_owned()))?;
     // In the last quarter, so that there is a history to differ from.
     let theft_day = config.days - 1 - rng.below((config.days / 4).max(1) as usize) as u32;
-    let theft_start = start + i64::from(theft_day) * DAY + 3600 * (2 + rng.below(20) as i64);
+    let theft_start = traffic.midnight(theft_day) + 3600 * (2 + rng.below(20) as i64);
     let mut truth = None;
     for day in 0..config.days {
-        let midnight = start + i64::from(day) * DAY;
-        let mut events = Vec::new();
-        for (number, principal) in principals.iter().enumerate() {
-            let mut rng = Rng::of(seed, &[3, 2, number as u64, day.into()]);
-            for _ in 0..config.events_per_day {
-                events.push(ordinary(principal, midnight, &mut rng));
-            }
-        }
+        let midnight = traffic.midnight(day);
+        let mut events = traffic.day(day);
         if day == theft_day {
-            truth = Some(theft(config, seed, &principals[victim], theft_start, &mut events));
+            truth = Some(theft(config, seed, victim, theft_start, &mut events));
         }
         events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let date = &rfc3339(midnight)[..10];
@@ -200,37 +331,6 @@ fn write_records(out: &mut impl Write, events: &[(i64, String)]) -> std::io::Res
     out.write_all(b"]}\n")
 }
 
-fn principal(seed: u64, number: u32) -> Principal {
-    let mut rng = Rng::of(seed, &[3, 1, number.into()]);
-    let count = 4 + rng.below(4);
-    Principal {
-        name: format!("user-{:03}", number + 1),
-        region: REGIONS[rng.below(REGIONS.len())],
-        agent: AGENTS[rng.below(AGENTS.len())],
-        address: format!("198.51.100.{}", 1 + number % 250),
-        hour: 6 + rng.below(6) as i64,
-        operations: (0..count).map(|_| rng.below(ORDINARY.len())).collect(),
-    }
-}
-
-fn ordinary(principal: &Principal, midnight: i64, rng: &mut Rng) -> (i64, String) {
-    // The sum of two uniforms: most calls in the middle of a nine-hour day.
-    let into_day = (rng.uniform() + rng.uniform()) / 2.0 * 9.0 * 3600.0;
-    let (service, operation, read_only) = ORDINARY[*rng.pick(&principal.operations)];
-    let call = Call {
-        time: midnight + principal.hour * 3600 + into_day as i64,
-        principal: &principal.name,
-        region: principal.region,
-        agent: principal.agent,
-        address: &principal.address,
-        service,
-        operation,
-        read_only,
-        error: rng.chance(0.01).then_some("ThrottlingException"),
-    };
-    (call.time, call.event(rng))
-}
-
 fn theft(
     config: &AuditConfig,
     seed: u64,
@@ -240,7 +340,7 @@ fn theft(
 ) -> TheftTruth {
     let mut rng = Rng::of(seed, &[3, 3]);
     let mut truth = TheftTruth {
-        principal: arn(&victim.name),
+        principal: victim.entity(),
         start: rfc3339(start),
         end: rfc3339(start),
         region: "ap-southeast-3".to_owned(),
@@ -256,7 +356,7 @@ fn theft(
         let error = (enumerating && rng.chance(0.6)).then_some("AccessDenied");
         let call = Call {
             time: start + 3600 * i64::from(number) / i64::from(config.theft_events.max(1)),
-            principal: &victim.name,
+            principal: victim,
             region: &truth.region,
             agent: &truth.user_agent,
             address: &truth.source_ip,
@@ -273,22 +373,12 @@ fn theft(
     truth
 }
 
-fn arn(user: &str) -> String {
-    format!("arn:aws:iam::{ACCOUNT}:user/{user}")
-}
-
 impl Call<'_> {
     fn event(&self, rng: &mut Rng) -> String {
         let (high, low) = (rng.next(), rng.next());
         let mut event = json!({
             "eventVersion": "1.09",
-            "userIdentity": {
-                "type": "IAMUser",
-                "principalId": format!("AIDA{}", self.principal.to_uppercase()),
-                "arn": arn(self.principal),
-                "accountId": ACCOUNT,
-                "userName": self.principal,
-            },
+            "userIdentity": self.principal.identity(self.time),
             "eventTime": rfc3339(self.time),
             "eventSource": format!("{}.amazonaws.com", self.service),
             "eventName": self.operation,
