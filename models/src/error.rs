@@ -41,6 +41,9 @@ pub enum Error {
         /// The system's own error.
         source: std::io::Error,
     },
+    /// A data set that an evaluation asks for is missing or cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] cloudops_datasets::Error),
     /// An operator refused a batch.
     #[error(transparent)]
     Operator(#[from] cloudops_operators::Error),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{corrupt, read_error, text};
 use crate::Result;
-use crate::read::{AuditSource, Format, first_file};
+use crate::read::{AuditSource, Format, TimeFormat, first_file};
 
 /// The events of one attack technique, all of them the attacker's.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ pub struct Technique {
     pub name: String,
     /// Its tactic: `persistence`.
     pub tactic: String,
-    /// CloudTrail events, by time.
-    pub events: Vec<Value>,
+    /// CloudTrail events, by time, each with the seconds since the first.
+    pub events: Vec<(i64, Value)>,
 }
 
 /// Loads the techniques of a directory laid out as Stratus Red Team's detonation logs, by name.
@@ -36,8 +36,16 @@ pub fn techniques(dir: &Path) -> Result<Vec<Technique>> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let tactic = name.split('.').nth(1);
         let tactic = tactic.ok_or_else(|| corrupt(&path, "not named <cloud>.<tactic>.<name>"))?;
-        let mut events: Vec<Value> = parse(&path, &text(&path)?)?;
-        events.sort_by_key(|event| event["eventTime"].as_str().map(str::to_owned));
+        let events: Vec<Value> = parse(&path, &text(&path)?)?;
+        let timed = events.into_iter().map(|event| {
+            let time = TimeFormat::Auto.parse(event["eventTime"].as_str().unwrap_or_default());
+            let time = time.map_err(|reason| corrupt(&path, format!("eventTime: {reason}")))?;
+            Ok((time.div_euclid(1_000_000), event))
+        });
+        let mut events = timed.collect::<Result<Vec<(i64, Value)>>>()?;
+        events.sort_by_key(|(time, _)| *time);
+        let first = events.first().map_or(0, |(time, _)| *time);
+        events.iter_mut().for_each(|(time, _)| *time -= first);
         found.push(Technique { tactic: tactic.to_owned(), name, events });
     }
     Ok(found)

@@ -7,9 +7,11 @@
 //! - [`series`]: labelled series, split by time
 //! - [`sensor`]: every detector on every entity of a directory
 //! - [`degradation`]: the same for run-to-failure data
+//! - [`audit`]: attack techniques in ordinary traffic
 //! - [`cost`]: every forecaster on every cost series of a directory
 //! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
 
+pub mod audit;
 pub mod cost;
 pub mod degradation;
 mod detector;
@@ -25,6 +27,7 @@ pub mod row;
 pub mod sensor;
 pub mod series;
 
+pub use audit::{AuditEvaluation, AuditOptions, evaluate_audit};
 pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
 pub use incident::{IncidentEvaluation, IncidentOptions, evaluate_incidents};
 pub use report::Evaluation;

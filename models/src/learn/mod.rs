@@ -3,6 +3,7 @@
 //! What was learned is plain numbers ([`Learned`]): the export knows nothing
 //! of the training backend, and models without gradients need none.
 
+pub mod isolation_forest;
 pub mod layer;
 pub mod max_abs_z;
 pub mod pca;

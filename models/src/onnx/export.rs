@@ -53,18 +53,17 @@ pub(crate) fn export(
         .into_bytes(metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
 }
 
-/// Mean, standard deviation and its inverse of each row's channels: constants, or those of the row's
-/// entity, which the input `entity` numbers.
-fn moments(graph: &mut GraphBuilder, scaling: &Scaling, channels: usize) -> [Value; 3] {
-    let (mean, std) = scaling.tables();
-    // As training multiplies by it.
-    let inverse = std.iter().map(|std| 1.0 / std).collect();
-    let own = scaling.personal.names.len();
-    let entity = (own > 0).then(|| graph.input(ENTITY, &[1]));
-    [mean, std, inverse].map(|table: Vec<f32>| match &entity {
-        Some(entity) => graph.rows_of(&table, &[own + 1, channels], entity),
-        None => graph.constant(&table, &[channels]),
-    })
+/// A table's only row, or of several that of each window's entity.
+fn row_of(
+    graph: &mut GraphBuilder,
+    table: &[f32],
+    channels: usize,
+    entity: Option<&Value>,
+) -> Value {
+    match entity {
+        Some(entity) => graph.rows_of(table, &[table.len() / channels, channels], entity),
+        None => graph.constant(table, &[channels]),
+    }
 }
 
 /// A graph whose input is standardised, ready for a model's own nodes.
@@ -73,10 +72,12 @@ struct Export<'a> {
     graph: GraphBuilder,
     steps: usize,
     channels: usize,
+    /// Standard deviations: the fleet's, then each entity's own.
+    stds: Vec<f32>,
+    /// Each row's entity, where some have their own scaling.
+    entity: Option<Value>,
     /// `[channels]`, or `[batch, 1, channels]` where entities have their own.
     mean: Value,
-    /// Alike.
-    std: Value,
     /// `[batch, steps, channels]`
     standardised: Value,
     /// The same, clamped to what an error may weigh.
@@ -95,11 +96,16 @@ impl<'a> Export<'a> {
                 graph.reshape(&features, &[1, channels])
             }
         };
-        let [mean, std, inverse] = moments(&mut graph, scaling, channels);
+        let entity = (!scaling.personal.names.is_empty()).then(|| graph.input(ENTITY, &[1]));
+        let (means, stds) = scaling.tables();
+        // As training multiplies by it.
+        let inverses: Vec<f32> = stds.iter().map(|std| 1.0 / std).collect();
+        let mean = row_of(&mut graph, &means, channels, entity.as_ref());
+        let inverse = row_of(&mut graph, &inverses, channels, entity.as_ref());
         let centred = graph.sub(&raw, &mean);
         let standardised = graph.mul(&centred, &inverse);
         let target = graph.clip(&standardised, ERROR_LIMIT);
-        Self { specification, graph, steps, channels, mean, std, standardised, target }
+        Self { specification, graph, steps, channels, stds, entity, mean, standardised, target }
     }
 
     /// `[batch, steps, channels]`, clamped to what a model may see.
@@ -204,7 +210,8 @@ impl<'a> Export<'a> {
     /// Adds an output of standardised values in raw units; the last axis is channels.
     fn restored(&mut self, name: &str, standardised: &Value, shape: &[usize]) {
         let g = &mut self.graph;
-        let scaled = g.mul(standardised, &self.std);
+        let std = row_of(g, &self.stds, self.channels, self.entity.as_ref());
+        let scaled = g.mul(standardised, &std);
         let raw = g.add(&scaled, &self.mean);
         let raw = g.reshape(&raw, shape);
         g.output(name, &raw, shape);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use cloudops_models::evaluate::audit::{AuditOptions, evaluate_audit};
 use cloudops_models::evaluate::cost::{
     CostModel, CostOptions, CostProgress, CostSet, evaluate_cost,
 };
@@ -31,6 +32,8 @@ enum What {
     Cost(Cost),
     /// Strange days of simulated bills whose incidents are known, and their causes.
     Incidents(OfIncidents),
+    /// Attack techniques in ordinary API traffic, at a fixed budget of alerts.
+    Audit(Audit),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +45,28 @@ struct OfIncidents {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Six accounts: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the report here, as Markdown and JSON.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print the rows as a JSON array instead of the report.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudops evaluate audit --data datasets\n  \
+    cloudops evaluate audit --data datasets --json\n  \
+    cloudops evaluate audit --data datasets --output models/evaluation")]
+struct Audit {
+    /// A directory with folders `cloudtrail_stratus`, `cloudtrail_otrf`, `audit_rule_cases_panther`.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Seeds traffic, victims and training.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A smaller fleet and short training: to see that it works.
     #[arg(long)]
     quick: bool,
     /// Also write the report here, as Markdown and JSON.
@@ -130,6 +155,7 @@ impl Evaluate {
             What::Sensor(sensor) => sensor.execute(),
             What::Cost(cost) => cost.execute(),
             What::Incidents(incidents) => incidents.execute(),
+            What::Audit(audit) => audit.execute(),
         }
     }
 }
@@ -182,6 +208,17 @@ impl OfIncidents {
     fn execute(self) -> Result<()> {
         let options = IncidentOptions { seed: self.seed, quick: self.quick };
         let evaluation = evaluate_incidents(&options)?;
+        if let Some(dir) = &self.output {
+            wrote(evaluation.write(dir)?);
+        }
+        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+    }
+}
+
+impl Audit {
+    fn execute(self) -> Result<()> {
+        let options = AuditOptions { seed: self.seed, quick: self.quick };
+        let evaluation = evaluate_audit(&self.data, &options)?;
         if let Some(dir) = &self.output {
             wrote(evaluation.write(dir)?);
         }

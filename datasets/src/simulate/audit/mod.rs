@@ -266,14 +266,21 @@ impl Traffic {
         self.start + i64::from(day) * DAY
     }
 
-    /// A day's events as CloudTrail writes them, with their times (seconds); in no order.
+    /// One principal's events of a day as CloudTrail writes them, with their times (seconds); in no
+    /// order. `number` is its place among [`Self::principals`].
+    ///
+    /// # Panics
+    /// When there is no such principal.
+    #[must_use]
+    pub fn calls(&self, number: usize, day: u32) -> Vec<(i64, String)> {
+        let mut rng = Rng::of(self.seed, &[3, 2, number as u64, day.into()]);
+        self.principals[number].day(&self.config, self.midnight(day), &mut rng)
+    }
+
+    /// Everybody's events of a day.
     #[must_use]
     pub fn day(&self, day: u32) -> Vec<(i64, String)> {
-        let calls = self.principals.iter().enumerate().flat_map(|(number, principal)| {
-            let mut rng = Rng::of(self.seed, &[3, 2, number as u64, day.into()]);
-            principal.day(&self.config, self.midnight(day), &mut rng)
-        });
-        calls.collect()
+        (0..self.principals.len()).flat_map(|number| self.calls(number, day)).collect()
     }
 }
 
