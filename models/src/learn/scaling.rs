@@ -38,7 +38,11 @@ pub const PERSONAL_WINDOWS_MIN: usize = 20;
 
 /// The fleet counts like so many windows of an entity's own: a channel that an entity never moved is
 /// the stranger the rarer it moves in the fleet, and no entity's scaling rests on a few windows alone.
-const FLEET_WINDOWS: f64 = 20.0;
+///
+/// Attacks found at 2 false alerts per thousand windows, mean of `evaluate audit` with seeds 11 to 13
+/// (which its report does not use): 20 gives 0.837, 500 0.897, 1,000 0.906, the fleet alone 0.818; at
+/// 0.5 false alerts 0.328, 0.756, 0.769 and 0.770.
+const FLEET_WINDOWS: f64 = 1_000.0;
 
 impl Personal {
     /// The moments of each entity's windows, mixed with the fleet's.
@@ -229,7 +233,8 @@ mod tests {
         let samples = Samples::new(1, 1, values).of(entities);
         let scaling = Scaling::fit_personal(&samples);
         assert_eq!(scaling.personal.names, ["ann", "cat"]);
-        assert!(scaling.personal.mean[0] > 8.0 && scaling.personal.mean[1] < 2.0);
+        let [ann, cat] = [scaling.personal.mean[0], scaling.personal.mean[1]];
+        assert!(cat < scaling.mean[0] && scaling.mean[0] < ann);
         assert!(scaling.personal.std.iter().all(|std| *std < scaling.std[0]));
         let asked = Samples::new(1, 1, vec![10.5, 10.5])
             .of(Entities { names: vec!["ann".into(), "new".into()], of: vec![0, 1] });

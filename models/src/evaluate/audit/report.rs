@@ -184,6 +184,8 @@ impl AuditEvaluation {
              - The budget is of false alerts on the judged ordinary windows, the same for every detector; \
              the limit is the least that keeps it. Nothing is adjusted, and every pair of technique and \
              victim counts once.\n\
+             - What there was to choose (how much the fleet weighs in a principal's own scaling) was chosen \
+             on traffic of seeds 11 to 13.\n\
              - `{OURS}`: each principal is standardised by its own windows, mixed with the fleet's; \
              `{GENERIC}`: by the fleet's alone. `pca` and `max-abs-z` read the same features. \
              `{ISOLATION}`: 100 trees of 256 windows. `{FIRST_SEEN}`: how many operations of the window \
