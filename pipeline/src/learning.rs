@@ -135,8 +135,18 @@ pub fn windows(
         StreamKind::Sensor | StreamKind::Cost => closed,
     };
     let mut feature = FeatureKernel::new(stream)?;
-    let windows =
-        closed.into_iter().map(|batch| feature.append(batch)).collect::<Result<Vec<_>, _>>()?;
+    let from = training.from.as_deref().map(parse_instant).transpose()?;
+    let mut windows = Vec::with_capacity(closed.len());
+    for batch in closed {
+        let described = feature.append(batch)?;
+        windows.push(match from {
+            None => described,
+            Some(from) => {
+                let late = times(&described, WINDOW_END)?.iter().map(|end| Some(*end > from));
+                filter_record_batch(&described, &late.collect::<BooleanArray>())?
+            }
+        });
+    }
     ensure!(
         windows.iter().any(|batch| batch.num_rows() > 0),
         "stream {:?}: the training records make no whole window: give more records, or shorten the window",

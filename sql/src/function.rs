@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use cloudops_operators::event::Technique;
 use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -59,6 +60,73 @@ impl ScalarUDFImpl for Tag {
                 }
             })
             .collect();
+        Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
+    }
+}
+
+/// `attack_name(id)`: the name of an ATT&CK technique; null where it is not one that findings are marked
+/// with.
+#[must_use]
+pub fn attack_name() -> ScalarUDF {
+    ScalarUDF::from(Attack::new("attack_name", |technique| technique.name))
+}
+
+/// `attack_tactic(id)`: the id of the tactic that a technique serves, `TA0005`; null as above.
+#[must_use]
+pub fn attack_tactic() -> ScalarUDF {
+    ScalarUDF::from(Attack::new("attack_tactic", |technique| technique.tactic))
+}
+
+/// What is known of a technique by its id.
+#[derive(Debug)]
+struct Attack {
+    name: &'static str,
+    signature: Signature,
+    of: fn(&Technique) -> &'static str,
+}
+
+impl Attack {
+    fn new(name: &'static str, of: fn(&Technique) -> &'static str) -> Self {
+        Self { name, signature: Signature::string(1, Volatility::Immutable), of }
+    }
+}
+
+/// Its name says which it is.
+impl PartialEq for Attack {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Attack {}
+
+impl std::hash::Hash for Attack {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Attack {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let Some(ids) = arrays.first() else {
+            return datafusion::common::exec_err!("{} takes a technique's id", self.name);
+        };
+        let ids = cast(ids, &DataType::Utf8)?;
+        let ids = ids.as_string::<i32>().iter();
+        let values: StringArray = ids.map(|id| Technique::by_id(id?).map(self.of)).collect();
         Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
     }
 }

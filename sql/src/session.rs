@@ -156,6 +156,8 @@ impl Session {
 /// Registers the tables and views of the catalog's state in an empty context.
 async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
     context.register_udf(function::tag());
+    context.register_udf(function::attack_name());
+    context.register_udf(function::attack_tactic());
     let state = catalog.state();
     let store = catalog.store();
     let url = ObjectStoreUrl::parse(STORE_URL)?;

@@ -3,6 +3,7 @@
 //! Each is a query over the tables, declared as text with what its columns
 //! mean; a view may use those before it.
 
+mod audit;
 mod cost;
 mod focus;
 mod strange;
@@ -184,39 +185,9 @@ const ALL: &[View] = &[
     strange::COST_VERDICTS,
     cost::COST_MONTHLY,
     cost::COST_BY_SERVICE,
-    View {
-        name: "audit_by_principal",
-        description: "one principal's API activity: how strange at most and on average",
-        columns: &[
-            ("source", "name of the configured stream"),
-            ("principal", "the principal"),
-            ("max_score", "greatest score of its windows"),
-            ("mean_score", "mean score of its windows"),
-            ("windows", "windows scored"),
-            ("anomalous", "windows judged anomalous"),
-            ("alerts", "alerts opened"),
-            ("events", "API calls in these windows"),
-            ("last_window_end", "end of its last window, UTC"),
-        ],
-        sql: "
-            WITH opened AS (
-                SELECT source, entity_id, COUNT(*) AS alerts
-                FROM alerts WHERE event = 'opened' AND kind = 'audit'
-                GROUP BY source, entity_id
-            ), scored AS (
-                SELECT source, entity_id, MAX(score) AS max_score, AVG(score) AS mean_score,
-                       COUNT(*) AS windows,
-                       SUM(CASE WHEN is_anomaly THEN 1 ELSE 0 END) AS anomalous,
-                       SUM(rows) AS events, MAX(window_end) AS last_window_end
-                FROM audit_scores
-                GROUP BY source, entity_id
-            )
-            SELECT scored.source, scored.entity_id AS principal, max_score, mean_score, windows,
-                   anomalous, COALESCE(alerts, 0) AS alerts, events, last_window_end
-            FROM scored LEFT JOIN opened
-              ON opened.source = scored.source AND opened.entity_id = scored.entity_id
-            ORDER BY max_score DESC, scored.source, principal",
-    },
+    audit::AUDIT_BY_PRINCIPAL,
+    audit::FINDINGS,
+    audit::FINDING_ATTACKS,
     View {
         name: "accounting",
         description: "what became of every record of a source; nothing is missing where missing is 0",

@@ -276,6 +276,9 @@ pub struct TrainingConfig {
     pub path: Option<String>,
     /// Only records before this event time, RFC 3339.
     pub until: Option<String>,
+    /// Only windows that end after this event time, RFC 3339: what stands before it is remembered, and not
+    /// learned from. Of audit events a week or two, as at first everything is new to everybody.
+    pub from: Option<String>,
     /// Only the first rows of each entity: its healthy beginning.
     pub first_rows: Option<u64>,
     /// Share of each entity's windows, its last ones, kept for early stopping and calibration.

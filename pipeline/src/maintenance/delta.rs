@@ -259,6 +259,9 @@ fn delta_type(type_: Type) -> DataType {
         Type::Floats => {
             DataType::Array(Box::new(ArrayType::new(primitive(PrimitiveType::Float), false)))
         }
+        Type::Texts => {
+            DataType::Array(Box::new(ArrayType::new(primitive(PrimitiveType::String), false)))
+        }
     }
 }
 
@@ -293,6 +296,7 @@ fn bound(type_: Type, value: &Value) -> Option<Value> {
             let day = chrono::NaiveDate::from_epoch_days(days)?;
             Some(Value::from(day.format("%Y-%m-%d").to_string()))
         }
-        Type::Bytes | Type::Flag | Type::F32 | Type::F64 | Type::Money | Type::Floats => None,
+        Type::Bytes | Type::Flag | Type::F32 | Type::F64 | Type::Money => None,
+        Type::Floats | Type::Texts => None,
     }
 }

@@ -3,8 +3,8 @@
 use cloudops_operators::schema::result;
 
 use super::{
-    ENTITY, Kind, MODEL, MODEL_VERSION, TOP_CHANNEL, Table, Type, WINDOW_END, WINDOW_START,
-    required,
+    ENTITY, Kind, MODEL, MODEL_VERSION, TECHNIQUES, TOP_CHANNEL, Table, Type, WINDOW_END,
+    WINDOW_START, required,
 };
 
 pub(super) const TABLE: Table = Table {
@@ -28,6 +28,7 @@ pub(super) const TABLE: Table = Table {
         required(result::SCORE, Type::F32, "score of the window that opened or closed it"),
         required("threshold", Type::F32, "limit that this score was held against"),
         TOP_CHANNEL,
+        TECHNIQUES,
     ],
     sort: &["source", "entity_id", "at", "alert_id"],
     statistics: &["source", "entity_id", "at", "window_end", "score", "kind", "event"],

@@ -95,6 +95,8 @@ pub enum Type {
     Day,
     /// `List<Float32>`, no null inside: [`floats`].
     Floats,
+    /// `List<Utf8>`, no null inside: [`texts`].
+    Texts,
 }
 
 impl Type {
@@ -113,6 +115,7 @@ impl Type {
             Self::Instant => schema::timestamp(),
             Self::Day => DataType::Date32,
             Self::Floats => floats(),
+            Self::Texts => texts(),
         }
     }
 }
@@ -124,6 +127,12 @@ impl Type {
 #[must_use]
 pub fn floats() -> DataType {
     DataType::List(Arc::new(Field::new("item", DataType::Float32, false)))
+}
+
+/// The type of a list of texts: `List<Utf8>` whose field is `item`, not nullable.
+#[must_use]
+pub fn texts() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)))
 }
 
 /// A column that every row has.
@@ -172,6 +181,11 @@ const ROWS: Column = required(result::ROWS, Type::I32, "input rows in the window
 const MODEL: Column =
     required(result::MODEL, Type::Text, "name of the model in force at the window's end");
 const MODEL_VERSION: Column = required(result::MODEL_VERSION, Type::Text, "its immutable version");
+const TECHNIQUES: Column = optional(
+    result::TECHNIQUES,
+    Type::Texts,
+    "ids of the ATT&CK techniques that calls of the window may be steps of; of audit events only",
+);
 const TOP_CHANNEL: Column =
     optional("top_channel", Type::Text, "channel or feature with the greatest share in the error");
 

@@ -3,11 +3,11 @@
 use cloudops_operators::schema::result;
 
 use super::{
-    Column, ENTITY, Kind, MODEL, MODEL_VERSION, ROWS, TOP_CHANNEL, Table, Type, WINDOW_END,
-    WINDOW_START, optional, required,
+    Column, ENTITY, Kind, MODEL, MODEL_VERSION, ROWS, TECHNIQUES, TOP_CHANNEL, Table, Type,
+    WINDOW_END, WINDOW_START, optional, required,
 };
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: [Column; 17] = [
     ENTITY,
     WINDOW_START,
     WINDOW_END,
@@ -51,20 +51,34 @@ const COLUMNS: &[Column] = &[
     ),
 ];
 
-const fn scores(name: &'static str, description: &'static str) -> Table {
+/// Those of audit events: techniques as well.
+const AUDIT_COLUMNS: [Column; COLUMNS.len() + 1] = {
+    let mut columns = [TECHNIQUES; COLUMNS.len() + 1];
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        columns[at] = COLUMNS[at];
+        at += 1;
+    }
+    columns
+};
+
+const fn scores(name: &'static str, description: &'static str, own: &'static [Column]) -> Table {
     Table {
         name,
         description,
         kind: Kind::Result,
-        own: COLUMNS,
+        own,
         sort: &["source", "entity_id", "window_end"],
         statistics: &["source", "entity_id", "window_start", "window_end", "score", "is_anomaly"],
     }
 }
 
 pub(super) const SENSOR: Table =
-    scores("sensor_scores", "score and verdict of one window of an entity's telemetry");
-pub(super) const AUDIT: Table =
-    scores("audit_scores", "score and verdict of one window of a principal's API activity");
+    scores("sensor_scores", "score and verdict of one window of an entity's telemetry", &COLUMNS);
+pub(super) const AUDIT: Table = scores(
+    "audit_scores",
+    "score and verdict of one window of a principal's API activity",
+    &AUDIT_COLUMNS,
+);
 pub(super) const COST: Table =
-    scores("cost_scores", "score and verdict of one window of an account's daily cost");
+    scores("cost_scores", "score and verdict of one window of an account's daily cost", &COLUMNS);
