@@ -16,6 +16,7 @@
 //!   more or less than was to be expected, and what of them did; [`forecast`]: days to come;
 //!   [`budget`]: when they use a budget up; [`allocation`]: whose costs are whose
 //! - [`feature`]: windows to feature vectors
+//! - [`utilisation`]: is a resource used? features, rules, and what speaks against terminating it
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
@@ -46,6 +47,7 @@ pub mod shelf;
 pub mod snapshot;
 pub mod supervise;
 pub mod threshold;
+pub mod utilisation;
 pub mod watermark;
 pub mod window;
 
