@@ -15,11 +15,14 @@
 //! | `reconstruction` | as the input | in the input's units; VAEs and PCA |
 //! | `forecast` | `[batch, horizon, channels]` | in the input's units; where specified |
 //!
+//! Forests ([`forest`]) have outputs of their own.
+//!
 //! A row's outputs are the same bits in whatever batch it stands. Sums are
 //! therefore products with a constant vector: the runtime's reductions over a
 //! short last axis depend on how the row is aligned in memory.
 
 mod export;
+pub mod forest;
 pub(crate) mod graph;
 pub mod metadata;
 mod proto;
