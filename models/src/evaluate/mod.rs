@@ -8,6 +8,7 @@
 //! - [`sensor`]: every detector on every entity of a directory
 //! - [`degradation`]: the same for run-to-failure data
 //! - [`cost`]: every forecaster on every cost series of a directory
+//! - [`zombie`]: which resources are idle for good, on real machines and a simulated fleet
 //! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
 
 pub mod cost;
@@ -24,9 +25,11 @@ pub mod report;
 pub mod row;
 pub mod sensor;
 pub mod series;
+pub mod zombie;
 
 pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
 pub use incident::{IncidentEvaluation, IncidentOptions, evaluate_incidents};
 pub use report::Evaluation;
 pub use row::{Figures, MEAN, Row};
 pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};
+pub use zombie::{ZombieEvaluation, ZombieOptions, evaluate_zombie};
