@@ -3,7 +3,8 @@
 use cloudops_models::learn::forest::{Forest, ForestConfig, Node, Platt, Table, Tree, fit};
 use cloudops_models::onnx::forest::{ForestFile, read};
 use cloudops_models::onnx::metadata::metadata;
-use cloudops_models::scorer::ForestScorer;
+use cloudops_models::registry::Registry;
+use cloudops_models::scorer::{ForestScorer, Scheme};
 use cloudops_operators::seeded::SplitMix64;
 use serde_json::Value;
 
@@ -94,6 +95,17 @@ fn a_forest_is_explained_from_its_file_alone() {
         let off = found.score() - f64::from(said.score[row]);
         assert!(off.abs() < 1e-7, "row {row}: {off:e}");
     }
+}
+
+#[test]
+fn a_registered_forest_is_scored_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path()).unwrap();
+    let file = file(50);
+    let id = registry.register_described("zombie", &file.to_onnx().unwrap(), Value::Null).unwrap();
+    assert_eq!(registry.show("zombie").unwrap().invariance.scheme, Scheme::Tiles);
+    assert!(registry.verify(&id).unwrap().iter().all(|check| check.passed));
+    assert_eq!(read(&registry.load(&id).unwrap()).unwrap(), file);
 }
 
 #[test]

@@ -29,10 +29,18 @@ fn no_resource_in_use_would_be_terminated_and_the_report_says_who_wins() {
     for seed in [1, 2] {
         let found = evaluate_zombie(&dir, &ZombieOptions { seed, quick: false }).unwrap();
         let action = row(&found.rows, "simulated", "forest-action-evidence");
-        assert!(action.hard_negatives.unwrap() > 300, "{action:?}");
+        assert!(action.hard_negatives.unwrap() > 1_500, "{action:?}");
         assert_eq!(action.hard_negatives_flagged, Some(0), "{action:?}");
         assert_eq!(action.precision, Some(1.0), "{action:?}");
         assert!(action.recall.unwrap() > 0.4, "{action:?}");
+        // Left to the forest, what its features hold: more is found, and hardly anything wrongly.
+        let unseen = row(&found.rows, "simulated", "forest-action-unseen");
+        assert!(unseen.hard_negatives_upper.unwrap() < 0.01, "{unseen:?}");
+        assert!(unseen.recall.unwrap() > action.recall.unwrap() + 0.1, "{unseen:?}");
+        for rule in ["rule-idle", "rule-idle-unseen", "rule-low-utilisation-unseen"] {
+            let rule = row(&found.rows, "simulated", rule);
+            assert!(rule.hard_negatives_flagged > unseen.hard_negatives_flagged, "{rule:?}");
+        }
         let forest = row(&found.rows, "simulated", "forest");
         for baseline in ["rule-idle", "rule-low-utilisation", "logistic-regression"] {
             let baseline = row(&found.rows, "simulated", baseline);

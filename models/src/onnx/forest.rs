@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 
+use cloudops_operators::score::{ModelId, ModelInfo};
 use serde::{Deserialize, Serialize};
 
 use super::graph::{GraphBuilder, TREE_ENSEMBLE, Value, floats, integers, text, texts};
@@ -90,14 +91,28 @@ impl ForestFile {
             target: self.target.clone(),
             calibration: self.calibration,
         };
-        let description = serde_json::to_string(&description).map_err(|error| Error::Model {
-            model: self.name.clone(),
-            reason: format!("its description cannot be written as json: {error}"),
-        })?;
+        let json = |text: serde_json::Result<String>| {
+            text.map_err(|error| Error::Model {
+                model: self.name.clone(),
+                reason: format!("its description cannot be written as json: {error}"),
+            })
+        };
+        // What the registry asks for: a vector model whose score has no parts.
+        let info = ModelInfo {
+            id: ModelId { name: self.name.clone(), version: String::new() },
+            channels: self.forest.features.clone(),
+            steps: 1,
+            latents: 0,
+            weights: None,
+            score_quantiles: vec![],
+            channel_mean: vec![],
+            channel_std: vec![],
+        };
         let metadata = [
             (key::NAME, self.name.clone()),
             (key::ARCHITECTURE, ARCHITECTURE.to_owned()),
-            (key::FOREST, description),
+            (key::MODEL_INFO, json(serde_json::to_string(&info))?),
+            (key::FOREST, json(serde_json::to_string(&description))?),
         ];
         let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
         Ok(g.into_bytes(metadata.collect()))

@@ -22,7 +22,7 @@ pub struct EvidenceConfig {
     /// Share of days with more than [`NET_MB`] received from which something is sent here steadily.
     /// Default 0.5.
     pub inbound_share: f64,
-    /// Points of CPU above its median that a piece of work takes. Default 10.
+    /// Points of CPU above its median that a piece of work takes. Default 20: an agent's scan takes less.
     pub work_points: f64,
     /// Share of days, or weeks, with a burst at the same hour, from which work is periodic. Default 0.7.
     pub recurrence: f64,
@@ -34,7 +34,7 @@ impl Default for EvidenceConfig {
             history_days: 35,
             connected_share: 0.02,
             inbound_share: 0.5,
-            work_points: 10.0,
+            work_points: 20.0,
             recurrence: 0.7,
         }
     }
@@ -67,6 +67,14 @@ impl Evidence {
         Self::RecentWork,
         Self::PeriodicWork,
     ];
+
+    /// Whether the features of [`super::features()`] hold it as well, so that a model can weigh it: clients,
+    /// what is received and what recurs do show in them. What is not measured does not, nor what
+    /// happened before their lookback.
+    #[must_use]
+    pub fn is_in_features(self) -> bool {
+        matches!(self, Self::Connections | Self::SteadyInbound | Self::PeriodicWork)
+    }
 
     /// The name in tables.
     #[must_use]

@@ -17,11 +17,22 @@ pub const BINS: usize = 10;
 /// `None` of nothing.
 #[must_use]
 pub fn wilson_lower(hits: usize, of: usize) -> Option<f64> {
+    wilson(hits, of).map(|(lower, _)| lower)
+}
+
+/// Upper end of the same interval.
+#[must_use]
+pub fn wilson_upper(hits: usize, of: usize) -> Option<f64> {
+    wilson(hits, of).map(|(_, upper)| upper)
+}
+
+fn wilson(hits: usize, of: usize) -> Option<(f64, f64)> {
     let (count, share) = (of as f64, hits as f64 / of as f64);
     let square = Z * Z;
     let middle = share + square / (2.0 * count);
     let spread = Z * (share * (1.0 - share) / count + square / (4.0 * count * count)).sqrt();
-    (of > 0).then(|| ((middle - spread) / (1.0 + square / count)).max(0.0))
+    let whole = 1.0 + square / count;
+    (of > 0).then(|| (((middle - spread) / whole).max(0.0), ((middle + spread) / whole).min(1.0)))
 }
 
 /// Rows whose probability falls into one bin.
@@ -102,6 +113,7 @@ pub fn row(set: &str, said: &Said, labels: &[bool], raw: Option<&[f64]>) -> Zomb
         calibration_error_raw: raw.map(|raw| rounded(calibration_error(raw, labels))),
         hard_negatives: None,
         hard_negatives_flagged: None,
+        hard_negatives_upper: None,
     }
 }
 
@@ -123,7 +135,8 @@ mod tests {
             let found = wilson_lower(hits, of).unwrap();
             assert!((found - lower).abs() < 6e-5, "{hits}/{of}: {found}");
         }
-        assert_eq!(wilson_lower(0, 0), None);
+        assert!((wilson_upper(0, 20).unwrap() - 0.1611).abs() < 6e-5);
+        assert_eq!((wilson_lower(0, 0), wilson_upper(0, 0)), (None, None));
     }
 
     #[test]

@@ -8,17 +8,17 @@ use cloudops_datasets::simulate::fleet::{FleetConfig, Kind, Simulated, simulate}
 use cloudops_operators::utilisation::evidence::Evidence;
 
 use super::baseline::{self, IDLE, LOW, Said};
-use super::figures::{reliability, row};
-use super::learner::Hunter;
+use super::figures::{reliability, rounded, row, wilson_upper};
+use super::learner::{Hunter, Policy};
 use super::machines::config;
 use super::sample::ZombieSamples;
-use super::{Judged, ZombieOptions, ZombieRow};
+use super::{Judged, ZombieOptions, ZombieRow, importance};
 use crate::{Error, Result};
 
 /// The set's name in tables.
 pub const SET: &str = "simulated";
-/// Fleets learned from, and fleets judged.
-const FLEETS: (u64, u64) = (2, 3);
+/// Fleets learned from, and fleets judged: so many that what happens to one resource in a thousand shows.
+const FLEETS: (u64, u64) = (4, 12);
 
 /// Resources with their kinds.
 struct Fleet {
@@ -60,6 +60,7 @@ pub(super) fn evaluate(options: &ZombieOptions) -> Result<Judged> {
         all.rows.extend(by_kind(of_all, said, &judged.kinds));
     }
     all.reliability = reliability(SET, &models[0].probability, &judged.samples.labels);
+    all.importance = importance(SET, &hunter, &judged.samples, &models[0].flags)?;
     all.notes = notes(&size, &past, &judged);
     Ok(all)
 }
@@ -72,28 +73,36 @@ fn models(
     judged: &ZombieSamples,
 ) -> Result<Vec<Said>> {
     let probability: Vec<f64> = probability.iter().map(|said| f64::from(*said)).collect();
-    let free = |at: usize| judged.evidence[at].is_empty();
-    let forest = |model: &str, threshold: f64, asks: bool| {
-        let said = probability.iter().enumerate();
+    let forest = |model: &str, threshold: f64, policy: Policy| {
+        let names = |(said, evidence): (&f64, &Vec<Evidence>)| {
+            *said >= threshold && !policy.holds_back(evidence)
+        };
         Said {
             model: model.to_owned(),
-            flags: said.map(|(at, said)| *said >= threshold && (!asks || free(at))).collect(),
+            flags: probability.iter().zip(&judged.evidence).map(names).collect(),
             probability: probability.clone(),
             threshold: Some(threshold),
         }
     };
-    let mut all = vec![
-        forest("forest", hunter.threshold, false),
-        forest("forest-action", hunter.action, false),
-        forest("forest-action-evidence", hunter.action_with_evidence, true),
-        baseline::regression(past, judged)?,
-    ];
+    let mut all = vec![forest("forest", hunter.threshold, Policy::Score)];
+    for (policy, at) in &hunter.action {
+        let model = match policy {
+            Policy::Score => "forest-action".to_owned(),
+            asked => format!("forest-action-{}", asked.name()),
+        };
+        all.push(forest(&model, *at, *policy));
+    }
+    all.push(baseline::regression(past, judged)?);
     for rule in [IDLE, LOW] {
         let said = baseline::rule(rule, rule.0, past, judged);
-        let flags = said.flags.iter().enumerate().map(|(at, flag)| *flag && free(at)).collect();
-        let model = format!("{}-evidence", rule.0);
         all.push(said.clone());
-        all.push(Said { model, flags, ..said });
+        // What helps the forest must be granted to the rules.
+        for policy in [Policy::Unseen, Policy::Any] {
+            let flags = said.flags.iter().zip(&judged.evidence);
+            let flags = flags.map(|(flag, evidence)| *flag && !policy.holds_back(evidence));
+            let model = format!("{}-{}", rule.0, policy.name());
+            all.push(Said { model, flags: flags.collect(), ..said.clone() });
+        }
     }
     Ok(all)
 }
@@ -108,6 +117,7 @@ fn by_kind(of_all: ZombieRow, said: &Said, kinds: &[Kind]) -> Vec<ZombieRow> {
     let mut rows = vec![ZombieRow {
         hard_negatives: Some(hard),
         hard_negatives_flagged: Some(hard_flagged),
+        hard_negatives_upper: wilson_upper(hard_flagged, hard).map(rounded),
         ..of_all.clone()
     }];
     rows.extend(Kind::ALL.into_iter().map(|kind| {
@@ -141,9 +151,10 @@ fn notes(size: &FleetConfig, past: &Fleet, judged: &Fleet) -> Vec<String> {
     let zombies = judged.samples.labels.iter().filter(|label| **label).count();
     vec![
         format!(
-            "`{SET}`: fleets of {} resources over {} days, {} resources learned from and {} others \
-             judged. Positive: forgotten, or orphaned when a project ended. Hard negatives: standbys, hosts \
+            "`{SET}`: {} fleets of up to {} resources over {} days, {} resources learned from and {} \
+             others judged. Positive: forgotten, or orphaned when a project ended. Hard negatives: standbys, hosts \
              of nightly, weekly and monthly jobs, licence servers.",
+            FLEETS.0 + FLEETS.1,
             size.resources,
             size.days,
             past.kinds.len(),

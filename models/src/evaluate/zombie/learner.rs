@@ -1,11 +1,51 @@
 //! From rows of the past to a file and the thresholds at which it is acted upon.
 
+use std::collections::BTreeMap;
+
+use cloudops_operators::utilisation::evidence::Evidence;
+
 use crate::Result;
 use crate::learn::forest::{ForestConfig, Platt, fit};
-use crate::onnx::forest::ForestFile;
+use crate::onnx::forest::{ForestFile, read};
 use crate::scorer::{ForestScorer, ForestScores};
 
 use super::sample::ZombieSamples;
+
+/// Which evidence of use keeps a resource from being proposed for termination, whatever its score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Policy {
+    /// None: the probability decides.
+    Score,
+    /// What the features do not hold ([`Evidence::is_in_features`]); the rest is left to the forest.
+    Unseen,
+    /// Any.
+    Any,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Score, Self::Unseen, Self::Any];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::Unseen => "unseen",
+            Self::Any => "evidence",
+        }
+    }
+
+    /// Whether a resource with this evidence is never proposed.
+    #[must_use]
+    pub fn holds_back(self, evidence: &[Evidence]) -> bool {
+        match self {
+            Self::Score => false,
+            Self::Unseen => evidence.iter().any(|evidence| !evidence.is_in_features()),
+            Self::Any => !evidence.is_empty(),
+        }
+    }
+}
 
 /// A learned hunter: all of it comes from the rows learned from.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,10 +54,8 @@ pub struct Hunter {
     pub onnx: Vec<u8>,
     /// The probability at which F1 is greatest, out of bag.
     pub threshold: f64,
-    /// The probability from which a termination is proposed; see [`action_threshold`].
-    pub action: f64,
-    /// The same where rows with evidence against termination are left out before.
-    pub action_with_evidence: f64,
+    /// The probability from which a termination is proposed, by policy; see [`action_threshold`].
+    pub action: BTreeMap<Policy, f64>,
 }
 
 impl Hunter {
@@ -43,11 +81,13 @@ impl Hunter {
         let labels: Vec<bool> = seen.iter().map(|(row, _)| samples.labels[*row]).collect();
         let calibration = Platt::fit(&shares, &labels)?;
         let said: Vec<f64> = shares.iter().map(|share| calibration.probability(*share)).collect();
-        let has_evidence = |at: usize| !samples.evidence[seen[at].0].is_empty();
-        let kept = || labels.iter().copied().zip(said.iter().copied()).enumerate();
-        let without: Vec<(bool, f64)> =
-            kept().filter(|(at, _)| !has_evidence(*at)).map(|(_, row)| row).collect();
-        let all: Vec<(bool, f64)> = kept().map(|(_, row)| row).collect();
+        let action = |policy: Policy| {
+            let free = |row: usize| !policy.holds_back(&samples.evidence[row]);
+            let rows = seen.iter().zip(&said).filter(|((row, _), _)| free(*row));
+            let rows: Vec<(bool, f64)> =
+                rows.map(|((row, _), said)| (samples.labels[*row], *said)).collect();
+            (policy, action_threshold(&rows))
+        };
         let file = ForestFile {
             name: name.to_owned(),
             target: target.to_owned(),
@@ -57,9 +97,24 @@ impl Hunter {
         Ok(Self {
             onnx: file.to_onnx()?,
             threshold: best_f1(&said, &labels),
-            action: action_threshold(&all),
-            action_with_evidence: action_threshold(&without),
+            action: Policy::ALL.into_iter().map(action).collect(),
         })
+    }
+
+    /// Means over some rows of what each feature did to the score, up or down: the file's forest, explained.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when the file is none of a forest.
+    pub fn importance(&self, samples: &ZombieSamples, rows: &[usize]) -> Result<Vec<f64>> {
+        let (forest, table) = (read(&self.onnx)?.forest, samples.table()?);
+        let mut means = vec![0.0; forest.features.len()];
+        for row in rows {
+            let found = forest.attribute(table.row(*row));
+            for (mean, value) in means.iter_mut().zip(&found.values) {
+                *mean += value.abs() / rows.len() as f64;
+            }
+        }
+        Ok(means)
     }
 
     /// What the file says of rows, in ONNX Runtime.

@@ -16,7 +16,7 @@ use super::baseline::{self, IDLE, LOW, Rule, Said};
 use super::figures::{reliability, row};
 use super::learner::Hunter;
 use super::sample::ZombieSamples;
-use super::{Judged, ZombieOptions};
+use super::{Judged, ZombieOptions, importance};
 use crate::learn::forest::ForestConfig;
 use crate::{Error, Result};
 
@@ -195,5 +195,6 @@ pub(super) fn evaluate(
         own.0,
     )];
     let reliability = reliability(set, &forest.probability, &judged.labels);
-    Ok(Judged { rows, reliability, notes })
+    let importance = importance(set, &hunter, &judged, &forest.flags)?;
+    Ok(Judged { rows, reliability, importance, notes })
 }

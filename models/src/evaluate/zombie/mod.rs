@@ -13,8 +13,10 @@
 
 use std::path::Path;
 
+use cloudops_operators::utilisation::FEATURES;
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use crate::Result;
 
 pub mod baseline;
@@ -85,6 +87,8 @@ pub struct ZombieRow {
     pub hard_negatives: Option<usize>,
     /// Of them, named: each is a resource in use that would be terminated.
     pub hard_negatives_flagged: Option<usize>,
+    /// Upper end of the 95 % interval of their share (Wilson): what may still go wrong where nothing did.
+    pub hard_negatives_upper: Option<f64>,
 }
 
 /// Evaluates the forest and its baselines; the figures are a function of the options and the data.
@@ -102,6 +106,42 @@ pub fn evaluate_zombie(data: &Path, options: &ZombieOptions) -> Result<ZombieEva
     Ok(all)
 }
 
+/// What a feature did to the scores of resources that are named.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    /// The set.
+    pub set: String,
+    /// The feature.
+    pub feature: String,
+    /// Mean of its Shapley value's size, in shares of trees.
+    pub mean: f64,
+}
+
+/// Features listed.
+const FEATURES_LISTED: usize = 8;
+/// Resources explained at most: of more, every so many.
+const EXPLAINED_MAX: usize = 100;
+
+/// The features that did most to the scores of those named.
+fn importance(
+    set: &str,
+    hunter: &learner::Hunter,
+    samples: &sample::ZombieSamples,
+    named: &[bool],
+) -> Result<Vec<Importance>> {
+    let rows: Vec<usize> = (0..named.len()).filter(|row| named[*row]).collect();
+    let every = rows.len().div_ceil(EXPLAINED_MAX).max(1);
+    let rows: Vec<usize> = rows.into_iter().step_by(every).collect();
+    let means = hunter.importance(samples, &rows)?;
+    let order = metrics::rank_descending(&means).into_iter().take(FEATURES_LISTED);
+    let of = |feature: usize| Importance {
+        set: set.to_owned(),
+        feature: FEATURES[feature].to_owned(),
+        mean: figures::rounded(means[feature]),
+    };
+    Ok(order.map(of).collect())
+}
+
 /// The rows of a set, and what its probabilities were worth.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Judged {
@@ -109,6 +149,8 @@ pub struct Judged {
     pub rows: Vec<ZombieRow>,
     /// Of the forest.
     pub reliability: Vec<figures::Bin>,
+    /// Of the forest, the greatest first.
+    pub importance: Vec<Importance>,
     /// How the set was made and split, a sentence each.
     pub notes: Vec<String>,
 }

@@ -21,12 +21,9 @@ pub(super) fn read(rows: &[ZombieRow]) -> Vec<String> {
                 ours.resources, ours.flagged, ours.positives
             );
         }
-        // Rows at action thresholds have the forest's own probabilities.
-        let others: Vec<&ZombieRow> = of_set
-            .iter()
-            .copied()
-            .filter(|row| !row.model.starts_with(OURS) && !row.model.ends_with("-evidence"))
-            .collect();
+        // At action thresholds the forest is meant to name fewer.
+        let others: Vec<&ZombieRow> =
+            of_set.iter().copied().filter(|row| !row.model.starts_with(OURS)).collect();
         text += &comparisons(ours, &others);
         text += &calibration(ours);
         text += &hard_negatives(of_set);
@@ -84,7 +81,33 @@ fn hard_negatives(rows: &[&ZombieRow]) -> String {
     if counted.is_empty() {
         return String::new();
     }
-    format!("Resources in use that look idle and would be terminated: {}.", counted.join(", "))
+    let mut text = format!(
+        "Resources in use that look idle and would be terminated: {}. ",
+        counted.join(", ")
+    );
+    let safe: Vec<&&ZombieRow> =
+        rows.iter().filter(|row| row.hard_negatives_flagged == Some(0)).collect();
+    let most = safe.iter().filter_map(|row| row.recall).fold(0.0, f64::max);
+    let best: Vec<String> = safe
+        .iter()
+        .filter(|row| row.recall == Some(most))
+        .map(|row| format!("`{}`", row.model))
+        .collect();
+    match safe.first() {
+        None => text += "None of them names none.",
+        Some(row) => {
+            let upper = row.hard_negatives_upper.unwrap_or(1.0);
+            text += &format!(
+                "Of those that name none (which leaves up to {upper:.4} of such resources, with 95 % \
+                 confidence), the highest recall is {most:.3}, of {}.",
+                best.join(" and ")
+            );
+            if best.len() > 1 && best.iter().any(|model| model.starts_with("`rule")) {
+                text += " There the evidence decides: a rule does as well as the forest.";
+            }
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -111,6 +134,7 @@ mod tests {
             calibration_error_raw: Some(0.05),
             hard_negatives: Some(3),
             hard_negatives_flagged: Some(1),
+            hard_negatives_upper: Some(0.8),
         }
     }
 

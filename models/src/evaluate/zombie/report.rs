@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::figures::{BINS, Bin};
 use super::reading::read;
-use super::{ALL, Judged, ZombieOptions, ZombieRow};
+use super::{ALL, Importance, Judged, ZombieOptions, ZombieRow};
 use crate::{Error, Result};
 
 const INFALLIBLE: &str = "writing to a string does not fail";
@@ -17,6 +17,8 @@ pub struct ZombieEvaluation {
     pub rows: Vec<ZombieRow>,
     /// What the forest's probabilities were worth.
     pub reliability: Vec<Bin>,
+    /// Which features did most to the forest's scores of those it names.
+    pub importance: Vec<Importance>,
     /// How the sets were made and split.
     pub notes: Vec<String>,
     /// What was asked for.
@@ -25,12 +27,14 @@ pub struct ZombieEvaluation {
 
 impl ZombieEvaluation {
     pub(super) fn new(options: ZombieOptions) -> Self {
-        Self { rows: Vec::new(), reliability: Vec::new(), notes: Vec::new(), options }
+        let (rows, reliability, importance) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows, reliability, importance, notes: Vec::new(), options }
     }
 
     pub(super) fn add(&mut self, judged: Judged) {
         self.rows.extend(judged.rows);
         self.reliability.extend(judged.reliability);
+        self.importance.extend(judged.importance);
         self.notes.extend(judged.notes);
     }
 
@@ -68,6 +72,7 @@ impl ZombieEvaluation {
             figures(of_set, &mut text);
             kinds(of_set, &mut text);
             self.reliability(&of_set[0].set, &mut text);
+            self.importance(&of_set[0].set, &mut text);
         }
         self.how(&mut text);
         text
@@ -91,6 +96,17 @@ impl ZombieEvaluation {
         text.push('\n');
     }
 
+    fn importance(&self, set: &str, text: &mut String) {
+        text.push_str(
+            "What those named are named for, by the mean size of the features' Shapley values:\n\n\
+             | feature | share of trees |\n|---|---:|\n",
+        );
+        for Importance { feature, mean, .. } in self.importance.iter().filter(|of| of.set == set) {
+            writeln!(text, "| `{feature}` | {mean:.3} |").expect(INFALLIBLE);
+        }
+        text.push('\n');
+    }
+
     fn how(&self, text: &mut String) {
         text.push_str("## How\n\n");
         for note in &self.notes {
@@ -100,12 +116,17 @@ impl ZombieEvaluation {
             "- Thresholds come from training data alone: `forest` names what is at or above the probability \
              at which F1 was greatest out of bag, `logistic-regression` likewise on the rows fitted. \
              `forest-action` names from half way between the highest out-of-bag probability of a resource \
-             that must not be terminated and 1; `-evidence` chooses it among resources of which no \
-             evidence of use was found, and names none of the others.\n\
+             that must not be terminated and 1. `-unseen` never names a resource with evidence of use that \
+             the features do not hold (connections not measured, a short history, a piece of work in the \
+             last 35 days), `-evidence` none with any; their thresholds are chosen among the rest.\n\
+             - The evidence rules were made with the simulated kinds in mind, so what they find there says \
+             little of other fleets. A job that runs less often than once a month looks like a zombie in \
+             all rows there are: only its owner, or a tag, can tell.\n\
              - Out of bag goes by resource: a tree that has seen a resource at one moment has seen it at all.\n\
              - A rule's probability is the share of positive rows among those that it named, or did not name, \
              in training.\n\
-             - lower: lower end of the precision's 95 % interval (Wilson). ECE: expected calibration error, ten \
+             - lower: lower end of the precision's 95 % interval (Wilson); upper: upper end of that of the share of \
+             hard negatives named. ECE: expected calibration error, ten \
              bins of equal width. raw: of the share of trees before calibration. AP: average precision.\n\
              - `rule-idle`: on each of the last fourteen days the CPU peaks below 5 % and the network moves \
              less than 5 MB. `rule-low-utilisation`: at most 10 % mean CPU and 5 MB on at least four of \
@@ -142,9 +163,9 @@ fn figures(rows: &[ZombieRow], text: &mut String) {
         "| model | resources | positive | threshold | named | precision | lower | recall | F1 | AP | Brier \
          | raw | ECE | raw |",
     );
-    text.push_str(if has_hard { " hard negatives named |\n" } else { "\n" });
+    text.push_str(if has_hard { " hard negatives named | upper |\n" } else { "\n" });
     text.push_str("|---|");
-    text.push_str(&"---:|".repeat(if has_hard { 14 } else { 13 }));
+    text.push_str(&"---:|".repeat(if has_hard { 15 } else { 13 }));
     text.push('\n');
     let cell = |figure: Option<f64>| figure.map(|f| format!("{f:.3}")).unwrap_or_default();
     for row in rows.iter().filter(|row| row.kind == ALL) {
@@ -172,7 +193,8 @@ fn figures(rows: &[ZombieRow], text: &mut String) {
             write!(text, " {} |", cell(figure)).expect(INFALLIBLE);
         }
         if let (Some(hard), Some(named)) = (row.hard_negatives, row.hard_negatives_flagged) {
-            write!(text, " {named} of {hard} |").expect(INFALLIBLE);
+            let upper = cell(row.hard_negatives_upper);
+            write!(text, " {named} of {hard} | {upper} |").expect(INFALLIBLE);
         }
         text.push('\n');
     }
