@@ -1,5 +1,7 @@
 //! The forest's file in ONNX Runtime, and the forest against scikit-learn and shap.
 
+#![allow(clippy::unwrap_used, reason = "a step that fails, fails the test")]
+
 use cloudops_models::learn::forest::{Forest, ForestConfig, Node, Platt, Table, Tree, fit};
 use cloudops_models::onnx::forest::{ForestFile, read};
 use cloudops_models::onnx::metadata::metadata;

@@ -143,6 +143,14 @@ fn calibrated(g: &mut GraphBuilder, score: &Value, platt: Platt) -> Value {
     g.matmul(&probability, &first)
 }
 
+/// What a leaf adds to a class's sum.
+struct LeafWeight {
+    tree: i64,
+    place: i64,
+    class: i64,
+    weight: f32,
+}
+
 fn attributes(forest: &Forest) -> Vec<proto::Attribute> {
     let trees = forest.trees().iter().zip(0_i64..);
     let nodes = || {
@@ -160,14 +168,21 @@ fn attributes(forest: &Forest) -> Vec<proto::Attribute> {
         .map(|(_, _, node)| if matches!(node, Node::Leaf { .. }) { LEAF } else { BELOW_OR_EQUAL })
         .collect();
     // Each leaf twice: the share of the one class, and of the other.
-    let leaves: Vec<(i64, i64, i64, f32)> = nodes()
+    let leaves: Vec<LeafWeight> = nodes()
         .filter_map(|(tree, place, node)| match node {
             Node::Leaf { share, .. } => Some((tree, place, share)),
             Node::Split { .. } => None,
         })
-        .flat_map(|(tree, place, share)| [(tree, place, 0, 1.0 - share), (tree, place, 1, share)])
+        .flat_map(|(tree, place, share)| {
+            [(0, 1.0 - share), (1, share)].map(|(class, weight)| LeafWeight {
+                tree,
+                place,
+                class,
+                weight,
+            })
+        })
         .collect();
-    let of_leaves = |name: &str, of: &dyn Fn(&(i64, i64, i64, f32)) -> i64| {
+    let of_leaves = |name: &str, of: &dyn Fn(&LeafWeight) -> i64| {
         integers(name, &leaves.iter().map(of).collect::<Vec<i64>>())
     };
     let split = |of: fn(usize, bool, usize, usize) -> i64| {
@@ -179,10 +194,10 @@ fn attributes(forest: &Forest) -> Vec<proto::Attribute> {
         }
     };
     vec![
-        of_leaves("class_ids", &|leaf| leaf.2),
-        of_leaves("class_nodeids", &|leaf| leaf.1),
-        of_leaves("class_treeids", &|leaf| leaf.0),
-        floats("class_weights", leaves.iter().map(|leaf| leaf.3).collect()),
+        of_leaves("class_ids", &|leaf| leaf.class),
+        of_leaves("class_nodeids", &|leaf| leaf.place),
+        of_leaves("class_treeids", &|leaf| leaf.tree),
+        floats("class_weights", leaves.iter().map(|leaf| leaf.weight).collect()),
         integers("classlabels_int64s", &[0, 1]),
         whole("nodes_falsenodeids", &split(|_, _, _, above| above as i64)),
         whole("nodes_featureids", &split(|feature, _, _, _| feature as i64)),

@@ -32,14 +32,17 @@ pub(super) fn read(rows: &[ZombieRow]) -> Vec<String> {
     sets.map(paragraph).map(|text| text.trim_end().to_owned()).collect()
 }
 
+/// One figure of a row.
+type Figure = fn(&ZombieRow) -> Option<f64>;
+
 /// Who is best by F1, average precision and Brier score.
 fn comparisons(ours: &ZombieRow, others: &[&ZombieRow]) -> String {
-    let figures: [(&str, fn(&ZombieRow) -> Option<f64>, bool); 3] = [
+    let figures: [(&str, Figure, bool); 3] = [
         ("F1", |row| row.f1, true),
         ("average precision", |row| row.average_precision, true),
         ("Brier score", |row| row.brier, false),
     ];
-    let sentence = |(name, of, more): &(&str, fn(&ZombieRow) -> Option<f64>, bool)| {
+    let sentence = |(name, of, more): &(&str, Figure, bool)| {
         let ours = of(ours)?;
         let known = others.iter().filter_map(|row| Some((row.model.as_str(), of(row)?)));
         let sign = if *more { 1.0 } else { -1.0 };
