@@ -17,8 +17,11 @@ pub(super) fn read(rows: &[ZombieRow]) -> Vec<String> {
         {
             text += &format!(
                 "Of {} resources the forest names {}, {precision:.3} of them rightly (at least {lower:.3} \
-                 with 95 % confidence), and finds {recall:.3} of {}. ",
-                ours.resources, ours.flagged, ours.positives
+                 with 95 % confidence), and finds {recall:.3} of {}; one resource is {:.4} of recall. ",
+                ours.resources,
+                ours.flagged,
+                ours.positives,
+                1.0 / ours.positives as f64
             );
         }
         // At action thresholds the forest is meant to name fewer.
