@@ -6,6 +6,7 @@
 //! - [`simulate`]: seeded streams that say what was put into them
 //! - [`catalogue`]: public data sets, fetched from their original addresses
 //! - [`regular`]: daily and monthly series of public sets, to be forecast
+//! - [`utilisation`]: resources' rows by the hour, with what became of them
 //! - [`describe()`]: rows, entities, times and channels of a file or directory
 
 pub mod catalogue;
@@ -17,6 +18,7 @@ pub mod read;
 pub mod regular;
 pub mod simulate;
 pub mod split;
+pub mod utilisation;
 
 pub use describe::{ChannelSummary, Description, describe, matching};
 pub use error::{Error, Result};

@@ -24,6 +24,7 @@ use cloudops_operators::score::{ModelId, ModelInfo, Scorer, Scores};
 use crate::onnx::{ENTITY, metadata};
 use crate::{Error, Result, runtime};
 
+mod forest;
 pub mod invariance;
 mod options;
 mod overlap;
@@ -33,6 +34,7 @@ mod session;
 mod split;
 mod wire;
 
+pub use forest::{ForestScorer, ForestScores};
 pub use invariance::{Invariance, Scheme};
 pub use options::{InputShapes, OutputNames, ScorerOptions, TILE, Tile};
 use overlap::Overlap;

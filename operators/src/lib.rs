@@ -18,6 +18,7 @@
 //! - [`event`]: audit events as numbers: class, technique, operation; [`peers`]: how many other
 //!   principals had used an operation before
 //! - [`feature`]: windows to feature vectors
+//! - [`utilisation`]: is a resource used? features, rules, and what speaks against terminating it
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
@@ -50,6 +51,7 @@ pub mod shelf;
 pub mod snapshot;
 pub mod supervise;
 pub mod threshold;
+pub mod utilisation;
 pub mod watermark;
 pub mod window;
 

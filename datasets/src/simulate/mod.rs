@@ -13,6 +13,7 @@ use crate::{Error, Result};
 
 mod audit;
 pub mod cost;
+pub mod fleet;
 pub mod incident;
 mod rng;
 pub mod sensor;

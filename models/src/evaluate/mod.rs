@@ -9,6 +9,7 @@
 //! - [`degradation`]: the same for run-to-failure data
 //! - [`audit`]: attack techniques in ordinary traffic
 //! - [`cost`]: every forecaster on every cost series of a directory
+//! - [`zombie`]: which resources are idle for good, on real machines and a simulated fleet
 //! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
 
 pub mod audit;
@@ -26,6 +27,7 @@ pub mod report;
 pub mod row;
 pub mod sensor;
 pub mod series;
+pub mod zombie;
 
 pub use audit::{AuditEvaluation, AuditOptions, evaluate_audit};
 pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
@@ -33,3 +35,4 @@ pub use incident::{IncidentEvaluation, IncidentOptions, evaluate_incidents};
 pub use report::Evaluation;
 pub use row::{Figures, MEAN, Row};
 pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};
+pub use zombie::{ZombieEvaluation, ZombieOptions, evaluate_zombie};

@@ -3,8 +3,10 @@
 //! What was learned is plain numbers ([`Learned`]): the export knows nothing
 //! of the training backend, and models without gradients need none.
 
+pub mod forest;
 pub mod isolation_forest;
 pub mod layer;
+pub mod logistic;
 pub mod max_abs_z;
 pub mod pca;
 pub(crate) mod random;

@@ -7,6 +7,11 @@ use super::proto;
 /// Opset 17 is the first with every operator we use in its present form; IR 8 belongs to it.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
+/// The operators of classical models, in the version that belongs to opset 17.
+const ML_DOMAIN: &str = "ai.onnx.ml";
+const ML_OPSET: i64 = 3;
+/// The operator of trees.
+pub(crate) const TREE_ENSEMBLE: &str = "TreeEnsembleClassifier";
 
 /// A value in the graph, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,7 @@ impl GraphBuilder {
             output: vec![name.to_owned()],
             name: format!("output_{name}"),
             op_type: "Identity".to_owned(),
-            attribute: vec![],
+            ..proto::Node::default()
         });
         self.graph.output.push(value_info(name, rest));
     }
@@ -83,6 +88,7 @@ impl GraphBuilder {
             name: format!("{}_{name}", op_type.to_lowercase()),
             op_type: op_type.to_owned(),
             attribute,
+            domain: String::new(),
         });
         Value(name)
     }
@@ -129,19 +135,44 @@ impl GraphBuilder {
 
     /// `x`, but no further from 0 than `limit`.
     pub(crate) fn clip(&mut self, x: &Value, limit: f32) -> Value {
-        let (low, high) = (self.scalar(-limit), self.scalar(limit));
-        self.node("Clip", &[x, &low, &high], vec![])
+        self.clamp(x, -limit, limit)
     }
 
     /// For each row, the row of a table that it numbers; what numbers none, the nearest.
     /// `[batch, 1]` and `[rows, width]` to `[batch, 1, width]`.
     pub(crate) fn rows_of(&mut self, table: &[f32], shape: &[usize; 2], number: &Value) -> Value {
-        let (low, high) = (self.scalar(0.0), self.scalar((shape[0] - 1) as f32));
-        let number = self.node("Clip", &[number, &low, &high], vec![]);
+        let number = self.clamp(number, 0.0, (shape[0] - 1) as f32);
         let to = integer("to", i64::from(proto::Tensor::INT64));
         let number = self.node("Cast", &[&number], vec![to]);
         let table = self.constant(table, shape);
         self.node("Gather", &[&table, &number], vec![integer("axis", 0)])
+    }
+
+    /// `x`, but no less than `low` and no more than `high`.
+    pub(crate) fn clamp(&mut self, x: &Value, low: f32, high: f32) -> Value {
+        let (low, high) = (self.scalar(low), self.scalar(high));
+        self.node("Clip", &[x, &low, &high], vec![])
+    }
+
+    /// `ln x`
+    pub(crate) fn log(&mut self, x: &Value) -> Value {
+        self.node("Log", &[x], vec![])
+    }
+
+    /// `1 / (1 + e⁻ˣ)`
+    pub(crate) fn sigmoid(&mut self, x: &Value) -> Value {
+        self.node("Sigmoid", &[x], vec![])
+    }
+
+    /// The sums of the leaves' weights by class, `[batch, classes]`, of trees given as attributes.
+    pub(crate) fn tree_ensemble(&mut self, x: &Value, trees: Vec<proto::Attribute>) -> Value {
+        let value = self.node(TREE_ENSEMBLE, &[x], trees);
+        // The first output is the class of the greatest sum, which nobody needs.
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output.insert(0, format!("{}_class", value.0));
+            node.domain = ML_DOMAIN.to_owned();
+        }
+        value
     }
 
     /// `a × b` over the last two axes.
@@ -242,12 +273,17 @@ impl GraphBuilder {
 
     /// The file's bytes.
     pub(crate) fn into_bytes(self, metadata: Vec<(String, String)>) -> Vec<u8> {
+        let version = |domain: &str, version| proto::OperatorSet { domain: domain.into(), version };
+        let mut opset_import = vec![version("", OPSET)];
+        if self.graph.node.iter().any(|node| node.domain == ML_DOMAIN) {
+            opset_import.push(version(ML_DOMAIN, ML_OPSET));
+        }
         let model = proto::Model {
             ir_version: IR_VERSION,
             producer_name: "cloudops".to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             graph: Some(self.graph),
-            opset_import: vec![proto::OperatorSet { domain: String::new(), version: OPSET }],
+            opset_import,
             metadata_props: metadata
                 .into_iter()
                 .map(|(key, value)| proto::Entry { key, value })
@@ -261,30 +297,44 @@ fn integer(name: &str, value: i64) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),
         i: Some(value),
-        s: None,
-        ints: vec![],
         kind: proto::Attribute::INT,
+        ..proto::Attribute::default()
     }
 }
 
-fn integers(name: &str, values: &[i64]) -> proto::Attribute {
+pub(crate) fn integers(name: &str, values: &[i64]) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),
-        i: None,
-        s: None,
         ints: values.to_vec(),
         kind: proto::Attribute::INTS,
+        ..proto::Attribute::default()
     }
 }
 
-#[cfg(feature = "train")]
-fn text(name: &str, value: &str) -> proto::Attribute {
+pub(crate) fn floats(name: &str, values: Vec<f32>) -> proto::Attribute {
     proto::Attribute {
         name: name.to_owned(),
-        i: None,
+        floats: values,
+        kind: proto::Attribute::FLOATS,
+        ..proto::Attribute::default()
+    }
+}
+
+pub(crate) fn texts(name: &str, values: &[&str]) -> proto::Attribute {
+    proto::Attribute {
+        name: name.to_owned(),
+        strings: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
+        kind: proto::Attribute::STRINGS,
+        ..proto::Attribute::default()
+    }
+}
+
+pub(crate) fn text(name: &str, value: &str) -> proto::Attribute {
+    proto::Attribute {
+        name: name.to_owned(),
         s: Some(value.as_bytes().to_vec()),
-        ints: vec![],
         kind: proto::Attribute::STRING,
+        ..proto::Attribute::default()
     }
 }
 

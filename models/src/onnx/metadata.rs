@@ -25,6 +25,8 @@ pub const CALIBRATION: &str = "calibration";
 pub const MODEL_INFO: &str = "model_info";
 /// [`crate::train::TrainReport`], JSON.
 pub const TRAINING: &str = "training";
+/// [`super::forest::Description`], JSON.
+pub const FOREST: &str = "forest";
 
 /// All entries of a file, whoever made it.
 ///
@@ -71,13 +73,13 @@ pub fn specification(onnx: &[u8]) -> Result<Specification> {
     entry(onnx, SPECIFICATION)
 }
 
-fn entry<T: serde::de::DeserializeOwned>(onnx: &[u8], key: &str) -> Result<T> {
+pub(super) fn entry<T: serde::de::DeserializeOwned>(onnx: &[u8], key: &str) -> Result<T> {
     let entries = metadata(onnx)?;
     let text = entries.get(key).ok_or_else(|| damaged(&format!("no metadata `{key}`")))?;
     serde_json::from_str(text).map_err(|error| damaged(&format!("metadata `{key}`: {error}")))
 }
 
-fn decode(onnx: &[u8]) -> Result<proto::Model> {
+pub(super) fn decode(onnx: &[u8]) -> Result<proto::Model> {
     let model = proto::Model::decode(onnx).map_err(|error| damaged(&error.to_string()))?;
     if model.graph.is_none() {
         return Err(damaged("it holds no graph"));
@@ -85,6 +87,6 @@ fn decode(onnx: &[u8]) -> Result<proto::Model> {
     Ok(model)
 }
 
-fn damaged(reason: &str) -> Error {
+pub(super) fn damaged(reason: &str) -> Error {
     Error::Model { model: "onnx file".to_owned(), reason: reason.to_owned() }
 }

@@ -18,6 +18,8 @@
 //! Where entities have a scaling of their own, a second input `entity` (`[batch, 1]`) numbers the row's
 //! entity from 1 on, as `ModelInfo::entities` lists them; 0 is whoever is not listed.
 //!
+//! Forests ([`forest`]) have outputs of their own.
+//!
 //! A row's outputs are the same bits in whatever batch it stands. Sums are
 //! therefore products with a constant vector: the runtime's reductions over a
 //! short last axis depend on how the row is aligned in memory.
@@ -26,6 +28,7 @@
 pub const ENTITY: &str = "entity";
 
 mod export;
+pub mod forest;
 pub(crate) mod graph;
 pub mod metadata;
 mod proto;

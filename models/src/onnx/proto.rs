@@ -66,9 +66,12 @@ pub(crate) struct Node {
     pub(crate) op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub(crate) attribute: Vec<Attribute>,
+    /// Whose operator it is; empty for ONNX' own.
+    #[prost(string, tag = "7")]
+    pub(crate) domain: String,
 }
 
-/// An operator's attribute: an integer, a list of them or a text is all we need.
+/// An operator's attribute: integers, floats and texts, alone or in lists.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Attribute {
     #[prost(string, tag = "1")]
@@ -77,8 +80,12 @@ pub(crate) struct Attribute {
     pub(crate) i: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "4")]
     pub(crate) s: Option<Vec<u8>>,
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub(crate) floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(crate) ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub(crate) strings: Vec<Vec<u8>>,
     #[prost(int32, tag = "20")]
     pub(crate) kind: i32,
 }
@@ -87,10 +94,13 @@ impl Attribute {
     /// `AttributeType.INT`.
     pub(crate) const INT: i32 = 2;
     /// `AttributeType.STRING`.
-    #[cfg(feature = "train")]
     pub(crate) const STRING: i32 = 3;
+    /// `AttributeType.FLOATS`.
+    pub(crate) const FLOATS: i32 = 6;
     /// `AttributeType.INTS`.
     pub(crate) const INTS: i32 = 7;
+    /// `AttributeType.STRINGS`.
+    pub(crate) const STRINGS: i32 = 8;
 }
 
 /// A constant, its elements little-endian in `raw_data`.

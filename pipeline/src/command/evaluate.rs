@@ -12,6 +12,7 @@ use cloudops_models::evaluate::cost::{
 use cloudops_models::evaluate::incident::{IncidentOptions, evaluate_incidents};
 use cloudops_models::evaluate::row::Row;
 use cloudops_models::evaluate::sensor::{Options, Progress, SensorSet, evaluate_sensor};
+use cloudops_models::evaluate::zombie::{ZombieOptions, evaluate_zombie};
 use cloudops_models::specification::Architecture;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -34,6 +35,30 @@ enum What {
     Incidents(OfIncidents),
     /// Attack techniques in ordinary API traffic, at a fixed budget of alerts.
     Audit(Audit),
+    /// Idle resources: real machines next month, and a simulated fleet whose truth is known.
+    Zombie(Zombie),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudops evaluate zombie --data datasets\n  \
+    cloudops evaluate zombie --data datasets --json\n  \
+    cloudops evaluate zombie --data datasets --output models/evaluation")]
+struct Zombie {
+    /// A directory with the folder `bitbrains_rnd`.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Seeds the fleets and the forests.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A small fleet and few trees: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the report here, as Markdown and JSON.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print the rows as a JSON array instead of the report.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +181,7 @@ impl Evaluate {
             What::Cost(cost) => cost.execute(),
             What::Incidents(incidents) => incidents.execute(),
             What::Audit(audit) => audit.execute(),
+            What::Zombie(zombie) => zombie.execute(),
         }
     }
 }
@@ -219,6 +245,17 @@ impl Audit {
     fn execute(self) -> Result<()> {
         let options = AuditOptions { seed: self.seed, quick: self.quick };
         let evaluation = evaluate_audit(&self.data, &options)?;
+        if let Some(dir) = &self.output {
+            wrote(evaluation.write(dir)?);
+        }
+        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+    }
+}
+
+impl Zombie {
+    fn execute(self) -> Result<()> {
+        let options = ZombieOptions { seed: self.seed, quick: self.quick };
+        let evaluation = evaluate_zombie(&self.data, &options)?;
         if let Some(dir) = &self.output {
             wrote(evaluation.write(dir)?);
         }
