@@ -7,10 +7,12 @@
 //! - [`catalogue`]: public data sets, fetched from their original addresses
 //! - [`regular`]: daily and monthly series of public sets, to be forecast
 //! - [`utilisation`]: resources' rows by the hour, with what became of them
+//! - [`digest`]: have CloudTrail's log files been changed, or taken away?
 //! - [`describe()`]: rows, entities, times and channels of a file or directory
 
 pub mod catalogue;
 mod describe;
+pub mod digest;
 mod error;
 mod file;
 pub mod labels;

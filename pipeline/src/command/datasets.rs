@@ -3,8 +3,9 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
+use cloudops_datasets::digest::{self, PublicKey, Verification};
 use cloudops_datasets::simulate::{self, SimulationConfig, Truth};
 use cloudops_datasets::{Format, catalogue, describe};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +17,8 @@ use super::{print, print_json};
 #[command(
     after_help = "Examples:\n  cloudops datasets list\n  cloudops datasets fetch skab --to data\n  \
     cloudops datasets simulate --to simulated --seed 7\n  \
-    cloudops datasets describe data/skab/valve1 --format skab"
+    cloudops datasets describe data/skab/valve1 --format skab\n  \
+    cloudops datasets verify --digests trail/CloudTrail-Digest --logs trail/CloudTrail --key key.pem"
 )]
 pub(super) struct Datasets {
     /// Print as JSON.
@@ -53,6 +55,21 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Check CloudTrail's log files against the digests that CloudTrail wrote of them: none changed, none
+    /// missing. Ends with 1 where one is.
+    Verify {
+        /// A directory with digest files, as below `CloudTrail-Digest` in the trail's bucket. The newest
+        /// one's signature, from its object's metadata, is read from `<file>.signature`.
+        #[arg(long, value_name = "DIR")]
+        digests: PathBuf,
+        /// A directory with the log files.
+        #[arg(long, value_name = "DIR")]
+        logs: PathBuf,
+        /// CloudTrail's public key (`aws cloudtrail list-public-keys`): PEM, base64 or DER. Without it
+        /// hashes are checked, and no signatures.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
     /// Read a file or directory, and say what is in it.
     Describe {
         /// The file or directory.
@@ -62,6 +79,26 @@ enum Action {
         #[arg(long)]
         format: String,
     },
+}
+
+/// What a verification found, for people.
+fn verified(found: &Verification, signed: bool) -> String {
+    let mut text =
+        format!("{} digests, {} log files as they were written", found.digests, found.intact);
+    text += &match signed {
+        true => format!(", {} signatures that the key fits", found.signatures),
+        false => ", no signature checked: give --key".to_owned(),
+    };
+    if found.unsigned > 0 {
+        text += &format!("; {} digests that nothing vouches for", found.unsigned);
+    }
+    if found.beginnings > 1 {
+        text += &format!("; {} chains, each of which may lack what was before", found.beginnings);
+    }
+    for problem in &found.problems {
+        text += &format!("\n{}: {}", problem.file, problem.reason);
+    }
+    text
 }
 
 impl Datasets {
@@ -101,6 +138,17 @@ impl Datasets {
                     to.display(),
                     to.join("truth.json").display()
                 ))
+            }
+            Action::Verify { digests, logs, key } => {
+                let key = key.as_deref().map(PublicKey::read).transpose()?;
+                let found = digest::verify(digests, logs, key.as_ref())?;
+                if self.json {
+                    print_json(&found)?;
+                } else {
+                    print(&verified(&found, key.is_some()))?;
+                }
+                ensure!(found.holds(), "{} files cannot be trusted", found.problems.len());
+                Ok(())
             }
             Action::Describe { path, format } => {
                 let description = describe(path, &parse_format(format)?)?;
