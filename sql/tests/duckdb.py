@@ -67,6 +67,9 @@ def measures(column, kind):
             found.append((what, f"epoch_us({what}({name}))", ours))
     elif kind == "DATE":
         found += [same(what, f"CAST({what}({name}) AS VARCHAR)") for what in ("MIN", "MAX")]
+    elif kind == "VARCHAR[]":
+        found.append(same("elements", f"SUM(array_length({name}))"))
+        found += [same(f"{what} of the first", f"{what}({name}[1])") for what in ("MIN", "MAX")]
     elif kind.endswith("[]"):
         found.append(same("elements", f"SUM(array_length({name}))"))
         found.append(same("first", f"SUM(CAST({name}[1] AS DOUBLE))"))

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::record::Fault;
+use super::super::time::in_range;
 use super::{Event, Text, instant, reads, some, take};
 use crate::Result;
 
@@ -164,7 +165,10 @@ pub(super) fn event(text: &str) -> Result<Event<'_>, Fault> {
     let mut record: Record<'_> = serde_json::from_str(text)
         .map_err(|error| Fault::of(format!("not an OCSF event: {error}")))?;
     let time = match (record.time, some(&record.time_dt)) {
-        (Some(ms), _) => instant(&ms.to_string(), "time")?,
+        (Some(ms), _) => ms
+            .checked_mul(1_000)
+            .and_then(in_range)
+            .ok_or_else(|| Fault::fixed("time", format!("{ms} ms lie outside 1970 to 2200")))?,
         (None, Some(time)) => instant(time, "time_dt")?,
         (None, None) => return Err(Fault::fixed("time", "missing")),
     };
