@@ -360,6 +360,46 @@ fn cloudtrail_events() {
     assert_eq!(rejects[0].line, Some(10));
 }
 
+#[test]
+fn an_event_is_a_principals_a_sessions_or_an_accounts() {
+    let event = r#"{"eventTime": "2024-05-01T12:00:00Z", "eventID": "e", "eventName": "GetObject",
+        "eventSource": "s3.amazonaws.com", "awsRegion": "eu-west-1", "recipientAccountId": "1",
+        "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/Deploy/ci-42",
+            "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::1:role/Deploy"}}}}"#;
+    for (entity, expected) in [
+        ("principal", "arn:aws:iam::1:role/Deploy"),
+        ("session", "arn:aws:sts::1:assumed-role/Deploy/ci-42"),
+        ("account", "aws:1"),
+    ] {
+        let by = format(&format!(r#"{{"format": "cloudtrail", "entity": "{entity}"}}"#));
+        let (rows, rejects) = read(event.as_bytes(), "c.json", &by);
+        assert_eq!((strings(&rows, ENTITY_ID), rejects.len()), (vec![expected.to_owned()], 0));
+    }
+    assert!(serde_json::from_str::<Format>(r#"{"format": "ocsf", "entity": "user"}"#).is_err());
+}
+
+/// Microsoft wraps records as Amazon does, in lower case; a cluster's name stands beside the format.
+#[test]
+fn other_providers_are_wrapped_and_named() {
+    let azure = r#"{"records": [{"time": "2024-05-01T12:00:00Z", "tenantId": "t",
+        "operationName": "Microsoft.Compute/virtualMachines/delete"}]}"#;
+    let (rows, rejects) =
+        read(azure.as_bytes(), "a.json", &format(r#"{"format": "azure-activity"}"#));
+    assert_eq!((strings(&rows, audit::ACCOUNT), rejects.len()), (vec!["t".to_owned()], 0));
+    let event = r#"{"kind": "Event", "verb": "list", "requestURI": "/apis", "auditID": "a",
+        "requestReceivedTimestamp": "2024-05-01T12:00:00Z", "user": {"username": "ann"}}"#;
+    for (keys, account) in [("", "kubernetes"), (r#", "account": "prod""#, "prod")] {
+        let named = format(&format!(r#"{{"format": "kubernetes-audit"{keys}}}"#));
+        let (rows, _) = read(event.as_bytes(), "audit.log", &named);
+        assert_eq!(strings(&rows, audit::ACCOUNT), [account]);
+    }
+    // A log without an account is refused where none is named.
+    let nobody = r#"{"time": "2024-05-01T12:00:00Z", "operationName": "x/read"}"#;
+    let (_, rejects) =
+        read(nobody.as_bytes(), "a.json", &format(r#"{"format": "azure-activity"}"#));
+    check_rejects(&rejects, &[(0, "account", "name one beside the format")]);
+}
+
 fn parquet(batch: &RecordBatch) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();

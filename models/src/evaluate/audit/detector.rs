@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use cloudops_operators::feature::audit::AuditFeatures;
 use cloudops_operators::schema::result::FEATURES;
 use cloudops_operators::schema::{ENTITY_ID, vector_array};
-use cloudops_operators::score::Scorer;
+use cloudops_operators::score::{ModelInfo, Scorer};
 
 use super::AuditOptions;
 use super::passage::Vector;
@@ -84,6 +84,14 @@ fn samples(vectors: &[&Vector]) -> Samples {
 }
 
 impl Detector {
+    /// What is known of its model; none of detectors that are no models of the product.
+    pub(super) fn info(&self) -> Option<&ModelInfo> {
+        match &self.kind {
+            Kind::Model(scorer) => Some(scorer.info()),
+            Kind::Isolation(_) | Kind::FirstSeen => None,
+        }
+    }
+
     /// A score a vector.
     pub(super) fn score<'a>(
         &mut self,

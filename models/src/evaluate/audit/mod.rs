@@ -17,6 +17,7 @@ use cloudops_operators::window::WindowSpec;
 use serde::{Deserialize, Serialize};
 
 mod detector;
+mod limit;
 mod passage;
 mod report;
 mod traffic;
@@ -51,11 +52,11 @@ pub const BUDGETS: [f64; 3] = [0.5, 2.0, 10.0];
 /// One figure of a detector, or of a provider's events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditRow {
-    /// `stratus`, `stratus-by-technique`, `stratus-by-victim`, `otrf` or `panther`.
+    /// `stratus`, `stratus-by-limit`, `stratus-by-technique`, `stratus-by-victim`, `otrf` or `panther`.
     pub set: String,
     /// The detector; of `panther` the provider's log.
     pub model: String,
-    /// The technique or the kind of victim, where the row is of one.
+    /// The limit (`static`, `adaptive`), the technique or the kind of victim, where the row is of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
     /// Alerts allowed per thousand ordinary windows.
@@ -107,7 +108,14 @@ pub fn evaluate_audit(data: &Path, options: &AuditOptions) -> Result<AuditEvalua
     rows.extend(exfiltration(&zipped_events(&recorded)?, &mut detectors)?);
     rows.extend(coverage(&rule_cases(&data.join("audit_rule_cases_panther"))?)?);
     let windows = scenes.part(3).count();
-    Ok(AuditEvaluation { rows, windows, attacks: scenes.attacks.len(), options: *options })
+    Ok(AuditEvaluation {
+        rows,
+        windows,
+        attacks: scenes.attacks.len(),
+        techniques: techniques.len(),
+        unheard: scenes.unheard,
+        options: *options,
+    })
 }
 
 fn judge(
@@ -128,6 +136,21 @@ fn judge(
         ..AuditRow::default()
     };
     let mut rows = Vec::new();
+    let before = detector.score(scenes.part(2))?;
+    if let Some(info) = detector.info() {
+        let limits = limit::judged(info, scenes, &before, &ordinary, &attacks)?;
+        for (name, limit) in ["static", "adaptive"].into_iter().zip(limits) {
+            let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+            let false_alerts = share(limit.false_alerts, ordinary.len());
+            rows.push(AuditRow {
+                of: Some(name.to_owned()),
+                false_alerts_per_thousand: Some(rounded(1_000.0 * false_alerts)),
+                recall: Some(rounded(share(limit.found, attacks.len()))),
+                count: attacks.len(),
+                ..row("stratus-by-limit")
+            });
+        }
+    }
     for budget in BUDGETS {
         // The least limit that no more ordinary windows exceed than are allowed.
         let allowed = (budget * ordinary.len() as f64 / 1_000.0).floor() as usize;

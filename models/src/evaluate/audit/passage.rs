@@ -67,6 +67,12 @@ pub(super) fn by_end(batches: &[RecordBatch]) -> Result<BTreeMap<i64, RecordBatc
     whole.collect()
 }
 
+/// The operations of some windows.
+pub(super) fn operations(windows: &RecordBatch) -> Result<HashSet<String>> {
+    let asked = peers::operations(windows)?;
+    Ok(texts(&asked, peers::OPERATION)?.iter().flatten().map(str::to_owned).collect())
+}
+
 /// What the operators remember; a copy of it answers what would have been.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
@@ -97,6 +103,11 @@ impl Memory {
             }
         }
         Ok(vectors_of)
+    }
+
+    /// All operations that anybody has ever called.
+    pub(super) fn operations(&self) -> HashSet<String> {
+        self.called.values().flatten().cloned().collect()
     }
 
     fn first_seen(&mut self, asked: &RecordBatch) -> Result<HashMap<String, usize>> {

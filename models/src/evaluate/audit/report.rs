@@ -19,6 +19,10 @@ pub struct AuditEvaluation {
     pub windows: usize,
     /// Windows with an attack in them.
     pub attacks: usize,
+    /// Techniques that were played.
+    pub techniques: usize,
+    /// Of them, those with an operation that nobody calls in the ordinary traffic.
+    pub unheard: usize,
     /// What was asked for.
     pub options: AuditOptions,
 }
@@ -59,6 +63,7 @@ impl AuditEvaluation {
             .expect(INFALLIBLE);
         self.read(&mut text);
         self.budgets(&mut text);
+        self.limits(&mut text);
         self.parts(&mut text, "stratus-by-technique", "By technique");
         self.parts(&mut text, "stratus-by-victim", "By kind of victim");
         self.recorded(&mut text);
@@ -108,6 +113,27 @@ impl AuditEvaluation {
                 row.recall.unwrap_or(0.0),
                 row.techniques_found.unwrap_or(0.0),
                 row.auroc.unwrap_or(0.0),
+            )
+            .expect(INFALLIBLE);
+        }
+    }
+
+    /// What the product's own limits do.
+    fn limits(&self, text: &mut String) {
+        text.push_str(
+            "\n## With the product's own limits\n\nThe static limit is the 99.9th percentile of the scores \
+             on the calibration days; the adaptive one follows each principal. Defaults, chosen for other \
+             data.\n\n\
+             | detector | limit | false alerts per thousand | recall |\n|---|---|---:|---:|\n",
+        );
+        for row in self.of("stratus-by-limit") {
+            writeln!(
+                text,
+                "| {} | {} | {:.2} | {:.3} |",
+                row.model,
+                row.of.as_deref().unwrap_or_default(),
+                row.false_alerts_per_thousand.unwrap_or(0.0),
+                row.recall.unwrap_or(0.0),
             )
             .expect(INFALLIBLE);
         }
@@ -181,6 +207,8 @@ impl AuditEvaluation {
              in an hour of the judged days in which the principal works, among its own calls. The \
              attacker's events get the victim's identity, address, agent, account and region: what tells \
              them apart is what was called, in which order, how fast, and what failed.\n\
+             - {} of the {} techniques call an operation that nobody calls in the ordinary traffic; in an \
+             organisation in which somebody does, they are harder to find.\n\
              - The budget is of false alerts on the judged ordinary windows, the same for every detector; \
              the limit is the least that keeps it. Nothing is adjusted, and every pair of technique and \
              victim counts once.\n\
@@ -191,7 +219,7 @@ impl AuditEvaluation {
              `{ISOLATION}`: 100 trees of 256 windows. `{FIRST_SEEN}`: how many operations of the window \
              its principal had never called, in all its history.\n\
              - ATT&CK techniques are no input of any detector.\n",
-            self.options.seed, self.windows, self.attacks
+            self.options.seed, self.windows, self.attacks, self.unheard, self.techniques
         )
         .expect(INFALLIBLE);
     }

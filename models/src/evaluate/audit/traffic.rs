@@ -5,7 +5,7 @@
 //! did in that hour anyway. So nothing tells them apart but what was called, in which order, how fast,
 //! and what failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use cloudops_datasets::labels::audit::Technique;
 use cloudops_datasets::simulate::{AuditConfig, Traffic};
@@ -15,7 +15,7 @@ use cloudops_operators::watermark::Watermark;
 use cloudops_operators::window::{EitherWindow, WindowSpec};
 
 use super::AuditOptions;
-use super::passage::{Memory, Vector, by_end, rows, windows};
+use super::passage::{Memory, Vector, by_end, operations, rows, windows};
 use crate::Result;
 
 pub(super) const SECOND: i64 = 1_000_000;
@@ -35,6 +35,8 @@ pub(super) struct Scenes {
     pub(super) days: [u32; 4],
     /// Midnight of the first day, µs.
     pub(super) start: i64,
+    /// Techniques with an operation that nobody calls in the ordinary traffic.
+    pub(super) unheard: usize,
 }
 
 /// A window in which a victim's key was used for a technique.
@@ -78,6 +80,7 @@ pub(super) fn scenes(options: &AuditOptions, techniques: &[Technique]) -> Result
     let mut memory = Memory::default();
     let mut cut = EitherWindow::audit(WINDOW)?;
     let (mut ordinary, mut attacks, mut offset) = (Vec::new(), Vec::new(), 0);
+    let mut called = vec![HashSet::new(); techniques.len()];
     for day in 0..config.days {
         let mut events = traffic.day(day);
         events.sort();
@@ -91,6 +94,7 @@ pub(super) fn scenes(options: &AuditOptions, techniques: &[Technique]) -> Result
             for play in plays.get(&end).into_iter().flatten() {
                 let mut copy = memory.clone();
                 for batch in windows(WINDOW, &play.events)? {
+                    called[play.technique].extend(operations(&batch)?);
                     attacks.extend(copy.pass(&batch)?.into_iter().map(|vector| Attack {
                         technique: play.technique,
                         persona: play.persona,
@@ -102,7 +106,9 @@ pub(super) fn scenes(options: &AuditOptions, techniques: &[Technique]) -> Result
         }
     }
     let start = traffic.midnight(0) * SECOND;
-    Ok(Scenes { ordinary, attacks, days: parts, start })
+    let heard = memory.operations();
+    let unheard = called.iter().filter(|called| !called.is_subset(&heard)).count();
+    Ok(Scenes { ordinary, attacks, days: parts, start, unheard })
 }
 
 /// By the end of the hour (µs), what would be played in it.
