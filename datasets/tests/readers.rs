@@ -366,6 +366,7 @@ fn an_event_is_a_principals_a_sessions_or_an_accounts() {
         "eventSource": "s3.amazonaws.com", "awsRegion": "eu-west-1", "recipientAccountId": "1",
         "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/Deploy/ci-42",
             "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::1:role/Deploy"}}}}"#;
+    let event = event.replace('\n', " ");
     for (entity, expected) in [
         ("principal", "arn:aws:iam::1:role/Deploy"),
         ("session", "arn:aws:sts::1:assumed-role/Deploy/ci-42"),
@@ -388,6 +389,7 @@ fn other_providers_are_wrapped_and_named() {
     assert_eq!((strings(&rows, audit::ACCOUNT), rejects.len()), (vec!["t".to_owned()], 0));
     let event = r#"{"kind": "Event", "verb": "list", "requestURI": "/apis", "auditID": "a",
         "requestReceivedTimestamp": "2024-05-01T12:00:00Z", "user": {"username": "ann"}}"#;
+    let event = event.replace('\n', " ");
     for (keys, account) in [("", "kubernetes"), (r#", "account": "prod""#, "prod")] {
         let named = format(&format!(r#"{{"format": "kubernetes-audit"{keys}}}"#));
         let (rows, _) = read(event.as_bytes(), "audit.log", &named);

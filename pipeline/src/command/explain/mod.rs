@@ -279,7 +279,9 @@ fn card(
 /// A query's rows as JSON objects.
 pub(super) async fn rows(session: &mut Session, query: &str) -> Result<Vec<Map<String, Value>>> {
     let batches = session.query(query).await?.collect().await?;
-    let mut writer = arrow::json::ArrayWriter::new(Vec::new());
+    // As `cloudops sql` gives them: what a row lacks is null, and not left out.
+    let explicit = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = explicit.build::<_, arrow::json::writer::JsonArray>(Vec::new());
     writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
     writer.finish()?;
     let bytes = writer.into_inner();
