@@ -8,7 +8,7 @@
 //! fixed list, and only for being new to the principal.
 //!
 //! What is new or surprising depends on the principal's own earlier windows, in
-//! event-time order ([`history`]), and on how many other principals had used an
+//! event-time order (`history`), and on how many other principals had used an
 //! operation before ([`crate::peers`]). Memory is bounded.
 
 use std::collections::BTreeMap;
