@@ -95,6 +95,27 @@ impl AuditEvaluation {
                 others.iter().map(|row| format!("`{}` {}", row.model, recall(row))).collect();
             writeln!(text, "; {}.\n", others.join(", ")).expect(INFALLIBLE);
         }
+        let limit = |of: &str| {
+            let mut rows = self.of("stratus-by-limit").filter(|row| row.model == OURS);
+            let row = rows.find(|row| row.of.as_deref() == Some(of))?;
+            Some((row.recall?, row.false_alerts_per_thousand?))
+        };
+        if let (Some(fixed), Some(adaptive)) = (limit("static"), limit("adaptive")) {
+            let better = fixed.0 >= adaptive.0 && fixed.1 <= adaptive.1;
+            let worse = fixed.0 <= adaptive.0 && fixed.1 >= adaptive.1;
+            let verdict = match (better, worse) {
+                (true, false) => "the static one is better in both",
+                (false, true) => "the adaptive one is better in both",
+                _ => "neither is better in both",
+            };
+            writeln!(
+                text,
+                "With the product's own limits `{OURS}` finds {:.3} at {:.2} false alerts per thousand by the \
+                 static one, and {:.3} at {:.2} by the adaptive one: {verdict}.\n",
+                fixed.0, fixed.1, adaptive.0, adaptive.1
+            )
+            .expect(INFALLIBLE);
+        }
     }
 
     fn budgets(&self, text: &mut String) {
