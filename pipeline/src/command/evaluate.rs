@@ -39,6 +39,33 @@ enum What {
     Zombie(Zombie),
 }
 
+/// Where a report goes.
+#[derive(Debug, Args)]
+struct Show {
+    /// Also write the report here, as Markdown and JSON, and as SVG where it has charts.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print the rows as a JSON array instead of the report.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    fn report(
+        &self,
+        markdown: &str,
+        json: &str,
+        write: impl Fn(&Path) -> cloudops_models::Result<Vec<PathBuf>>,
+    ) -> Result<()> {
+        if let Some(dir) = &self.output {
+            for path in write(dir)? {
+                tracing::info!(path = %path.display(), "wrote");
+            }
+        }
+        print(if self.json { json } else { markdown })
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudops evaluate zombie --data datasets\n  \
     cloudops evaluate zombie --data datasets --json\n  \
@@ -53,12 +80,8 @@ struct Zombie {
     /// A small fleet and few trees: to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Also write the report here, as Markdown and JSON.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the rows as a JSON array instead of the report.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 #[derive(Debug, Args)]
@@ -72,12 +95,8 @@ struct OfIncidents {
     /// Six accounts: to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Also write the report here, as Markdown and JSON.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the rows as a JSON array instead of the report.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 #[derive(Debug, Args)]
@@ -94,12 +113,8 @@ struct Audit {
     /// A smaller fleet and short training: to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Also write the report here, as Markdown and JSON.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the rows as a JSON array instead of the report.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 #[derive(Debug, Args)]
@@ -125,12 +140,8 @@ struct Sensor {
     /// Models trained and scored at once; no effect on the figures.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Also write the report here, as Markdown, JSON and SVG.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the rows as a JSON array instead of the report.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 #[derive(Debug, Args)]
@@ -158,12 +169,8 @@ struct Cost {
     /// Series evaluated at once; no effect on the figures.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Also write the report here, as Markdown, JSON and SVG.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the rows as a JSON array instead of the report.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 }
 
 fn architecture(name: &str) -> Result<Architecture, String> {
@@ -201,10 +208,8 @@ impl Sensor {
         let mut bar = Bar::new();
         let evaluation = evaluate_sensor(&self.data, &options, &mut bar)?;
         bar.0.finish_and_clear();
-        if let Some(dir) = &self.output {
-            wrote(evaluation.write(dir)?);
-        }
-        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
@@ -223,10 +228,8 @@ impl Cost {
         let mut bar = Bar::new();
         let evaluation = evaluate_cost(&self.data, &options, &mut bar)?;
         bar.0.finish_and_clear();
-        if let Some(dir) = &self.output {
-            wrote(evaluation.write(dir)?);
-        }
-        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
@@ -234,10 +237,8 @@ impl OfIncidents {
     fn execute(self) -> Result<()> {
         let options = IncidentOptions { seed: self.seed, quick: self.quick };
         let evaluation = evaluate_incidents(&options)?;
-        if let Some(dir) = &self.output {
-            wrote(evaluation.write(dir)?);
-        }
-        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
@@ -245,10 +246,8 @@ impl Audit {
     fn execute(self) -> Result<()> {
         let options = AuditOptions { seed: self.seed, quick: self.quick };
         let evaluation = evaluate_audit(&self.data, &options)?;
-        if let Some(dir) = &self.output {
-            wrote(evaluation.write(dir)?);
-        }
-        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
@@ -256,16 +255,8 @@ impl Zombie {
     fn execute(self) -> Result<()> {
         let options = ZombieOptions { seed: self.seed, quick: self.quick };
         let evaluation = evaluate_zombie(&self.data, &options)?;
-        if let Some(dir) = &self.output {
-            wrote(evaluation.write(dir)?);
-        }
-        if self.json { print(&evaluation.to_json()) } else { print(&evaluation.to_markdown()) }
-    }
-}
-
-fn wrote(paths: Vec<PathBuf>) {
-    for path in paths {
-        tracing::info!(path = %path.display(), "wrote");
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
