@@ -85,6 +85,13 @@ pub fn describe(path: &Path, format: &Format) -> Result<Description> {
 /// # Errors
 /// [`Error::Read`] when a directory cannot be listed.
 pub fn matching(dir: &Path, format: &Format) -> Result<Vec<PathBuf>> {
+    let mut files = below(dir)?;
+    files.retain(|path| format.matches(&path.display().to_string()));
+    Ok(files)
+}
+
+/// All files below a directory, in name order.
+pub(crate) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -93,7 +100,7 @@ pub fn matching(dir: &Path, format: &Format) -> Result<Vec<PathBuf>> {
             let path = entry.map_err(read)?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if format.matches(&path.display().to_string()) {
+            } else {
                 files.push(path);
             }
         }

@@ -18,6 +18,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::describe::below;
 use crate::{Error, Result};
 
 /// A digest file's content, as far as it is checked.
@@ -303,19 +304,4 @@ fn hash(content: &[u8]) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
-}
-
-/// All files below a directory, by name.
-fn below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut rest = vec![dir.to_owned()];
-    while let Some(dir) = rest.pop() {
-        let failed = |source| Error::Read { file: dir.display().to_string(), source };
-        for entry in std::fs::read_dir(&dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() { rest.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -16,6 +16,7 @@ pub mod digest;
 mod error;
 mod file;
 pub mod labels;
+mod parquet_file;
 pub mod read;
 pub mod regular;
 pub mod simulate;

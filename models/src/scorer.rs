@@ -16,6 +16,8 @@
 //! thread that makes the first session, and with it the arithmetic of every
 //! other operator on that worker.
 
+use std::collections::HashMap;
+
 use arrow::array::RecordBatch;
 use cloudops_operators::schema::result::{FEATURES, WINDOW};
 use cloudops_operators::schema::{ENTITY_ID, column, mismatch, texts, vectors};
@@ -55,6 +57,8 @@ pub struct OrtScorer {
     whole: Runner,
     overlap: Option<Overlap>,
     info: ModelInfo,
+    /// By name, the number of each entity that the model knows, from 1 on.
+    entities: HashMap<String, f32>,
     scheme: Scheme,
     tile: usize,
     /// The graph's own batch size, where it is not free.
@@ -126,7 +130,10 @@ impl OrtScorer {
             (_, Scheme::FullTiles | Scheme::Rows) => invariance::FULL_TILE,
         };
         let whole = Runner::new(session, inputs, outputs)?;
-        let mut scorer = Self { whole, overlap: None, info, scheme, tile, fixed_batch, rewritten };
+        let numbered = info.entities.iter().zip(1_u32..);
+        let entities = numbered.map(|(name, at)| (name.clone(), at as f32)).collect();
+        let mut scorer =
+            Self { whole, overlap: None, info, entities, scheme, tile, fixed_batch, rewritten };
         if let (Some(hop), Scheme::Tiles) = (options.hop, scheme) {
             scorer.overlap = overlap::tried(&mut scorer, onnx, hop, options.rewrite, probe);
         }
@@ -203,10 +210,7 @@ impl OrtScorer {
     /// Which of the entities that the model knows each row's is, from 1 on; else 0.
     fn numbers(&self, windows: &RecordBatch) -> Result<Vec<f32>> {
         let entities = texts(windows, ENTITY_ID)?;
-        let number = |entity: &str| {
-            let at = self.info.entities.iter().position(|known| known == entity);
-            at.map_or(0.0, |at| (at + 1) as f32)
-        };
+        let number = |entity: &str| self.entities.get(entity).copied().unwrap_or(0.0);
         Ok((0..windows.num_rows()).map(|row| number(entities.value(row))).collect())
     }
 

@@ -9,7 +9,6 @@
 //! Three steps in the graph: [`operations`], [`Peers::answer`] where an operation lives, and [`with_peers`]
 //! where the window does; [`Peers::append`] is all three where there is one worker.
 
-use std::collections::HashMap as Map;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -175,7 +174,7 @@ fn rows(batch: &RecordBatch) -> Result<impl Iterator<Item = (&str, u64, i64)>> {
 /// [`Error::Column`] when an operation of a window was not answered.
 pub fn with_peers(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let is_answer = |batch: &&RecordBatch| batch.schema().column_with_name(PEERS).is_some();
-    let mut known: Map<(&str, i64, u64), u32> = Map::new();
+    let mut known: HashMap<(&str, i64, u64), u32> = HashMap::new();
     for batch in batches.iter().filter(is_answer) {
         let (operations, entities) = (texts(batch, OPERATION)?, texts(batch, ENTITY_ID)?);
         let ends = times(batch, WINDOW_END)?;
@@ -194,7 +193,10 @@ pub fn with_peers(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     windows.map(|batch| with_known(batch, &known)).collect()
 }
 
-fn with_known(windows: &RecordBatch, known: &Map<(&str, i64, u64), u32>) -> Result<RecordBatch> {
+fn with_known(
+    windows: &RecordBatch,
+    known: &HashMap<(&str, i64, u64), u32>,
+) -> Result<RecordBatch> {
     let entities = texts(windows, ENTITY_ID)?;
     let ends = times(windows, WINDOW_END)?;
     let (values, bounds) = events(windows)?;

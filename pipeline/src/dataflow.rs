@@ -9,7 +9,8 @@
 //!
 //! Each stream of a job has a path of its own. Everything from `window` to
 //! `contribute` is keyed by entity and stays on the worker that owns its shard;
-//! only drift's sufficient statistics meet on one worker. What each step does
+//! only drift's sufficient statistics meet on one worker, and between window and feature audit events
+//! ask the owners of their operations what `peers` had done before. What each step does
 //! with the stream's settings is in [`crate::path`].
 
 use cloudops_datasets::StreamKind;

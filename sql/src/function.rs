@@ -68,47 +68,41 @@ impl ScalarUDFImpl for Tag {
 /// with.
 #[must_use]
 pub fn attack_name() -> ScalarUDF {
-    ScalarUDF::from(Attack::new("attack_name", |technique| technique.name))
+    ScalarUDF::from(Attack::new(Fact::Name))
 }
 
 /// `attack_tactic(id)`: the id of the tactic that a technique serves, `TA0005`; null as above.
 #[must_use]
 pub fn attack_tactic() -> ScalarUDF {
-    ScalarUDF::from(Attack::new("attack_tactic", |technique| technique.tactic))
+    ScalarUDF::from(Attack::new(Fact::Tactic))
 }
 
-/// What is known of a technique by its id.
-#[derive(Debug)]
+/// What is known of a technique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Fact {
+    Name,
+    Tactic,
+}
+
+/// A technique's id to a fact.
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Attack {
-    name: &'static str,
     signature: Signature,
-    of: fn(&Technique) -> &'static str,
+    fact: Fact,
 }
 
 impl Attack {
-    fn new(name: &'static str, of: fn(&Technique) -> &'static str) -> Self {
-        Self { name, signature: Signature::string(1, Volatility::Immutable), of }
-    }
-}
-
-/// Its name says which it is.
-impl PartialEq for Attack {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Attack {}
-
-impl std::hash::Hash for Attack {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+    fn new(fact: Fact) -> Self {
+        Self { signature: Signature::string(1, Volatility::Immutable), fact }
     }
 }
 
 impl ScalarUDFImpl for Attack {
     fn name(&self) -> &'static str {
-        self.name
+        match self.fact {
+            Fact::Name => "attack_name",
+            Fact::Tactic => "attack_tactic",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -122,11 +116,15 @@ impl ScalarUDFImpl for Attack {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let Some(ids) = arrays.first() else {
-            return datafusion::common::exec_err!("{} takes a technique's id", self.name);
+            return datafusion::common::exec_err!("{} takes a technique's id", self.name());
         };
         let ids = cast(ids, &DataType::Utf8)?;
         let ids = ids.as_string::<i32>().iter();
-        let values: StringArray = ids.map(|id| Technique::by_id(id?).map(self.of)).collect();
+        let told = |technique: &'static Technique| match self.fact {
+            Fact::Name => technique.name,
+            Fact::Tactic => technique.tactic,
+        };
+        let values: StringArray = ids.map(|id| Technique::by_id(id?).map(told)).collect();
         Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{corrupt, read_error, text};
 use crate::Result;
+use crate::describe::matching;
 use crate::read::{AuditSource, Format, TimeFormat, first_file};
 
 /// The events of one attack technique, all of them the attacker's.
@@ -32,7 +33,7 @@ pub struct Technique {
 /// When the directory or a file in it cannot be read, or a name or file is not laid out so.
 pub fn techniques(dir: &Path) -> Result<Vec<Technique>> {
     let mut found = Vec::new();
-    for path in files(dir, "json")? {
+    for path in matching(dir, &Format::CloudTrail(AuditSource::default()))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let tactic = name.split('.').nth(1);
         let tactic = tactic.ok_or_else(|| corrupt(&path, "not named <cloud>.<tactic>.<name>"))?;
@@ -154,7 +155,7 @@ impl RuleCase {
 /// When the directory or a file in it cannot be read, or is not laid out so.
 pub fn rule_cases(dir: &Path) -> Result<Vec<RuleCase>> {
     let mut cases = Vec::new();
-    for path in files(dir, "gz")? {
+    for path in matching(dir, &Format::CloudTrail(AuditSource::default()))? {
         let file = File::open(&path).map_err(|source| read_error(&path, source))?;
         let mut lines = String::new();
         GzDecoder::new(file)
@@ -169,17 +170,4 @@ pub fn rule_cases(dir: &Path) -> Result<Vec<RuleCase>> {
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| corrupt(path, error.to_string()))
-}
-
-/// A directory's files with an ending, by name.
-fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
-    let failed = |source| read_error(dir, source);
-    let mut found = std::fs::read_dir(dir)
-        .map_err(failed)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(failed)?;
-    found.retain(|path| path.extension().is_some_and(|found| found == ending));
-    found.sort();
-    Ok(found)
 }

@@ -1,15 +1,13 @@
 //! Bitbrains Rnd, virtual machines of a hosting company: `daily.parquet`, summed over the machines.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Cadence, Regular, by_day, day};
+use crate::parquet_file::{batches, column};
 use crate::{Error, Result};
 
 /// The columns that are series of the fleet.
@@ -21,18 +19,12 @@ const SERIES: [&str; 2] = ["cpu_mean", "net_mb"];
 /// [`Error::Read`], [`Error::Columns`] and [`Error::Corrupt`], naming the file.
 pub fn load(dir: &Path) -> Result<Vec<Regular>> {
     let path = dir.join("daily.parquet");
-    let file = path.display().to_string();
-    let corrupt = |reason: String| Error::Corrupt { file: file.clone(), reason };
-    let open = File::open(&path).map_err(|source| Error::Read { file: file.clone(), source })?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(open)
-        .and_then(|builder| builder.build())
-        .map_err(|error| corrupt(error.to_string()))?;
+    let corrupt = |reason: String| Error::Corrupt { file: path.display().to_string(), reason };
     let mut rows: BTreeMap<&str, Vec<(i32, f64)>> = BTreeMap::new();
-    for batch in reader {
-        let batch = batch?;
-        let dates = column(&batch, "date", &DataType::Utf8, &file)?;
+    for batch in batches(&path)? {
+        let dates = column(&batch, "date", &DataType::Utf8, &path)?;
         for name in SERIES {
-            let values = column(&batch, name, &DataType::Float64, &file)?;
+            let values = column(&batch, name, &DataType::Float64, &path)?;
             let values = values.as_primitive::<Float64Type>();
             for (date, value) in dates.as_string::<i32>().iter().zip(values) {
                 let (Some(date), Some(value)) = (date, value) else { continue };
@@ -45,19 +37,4 @@ pub fn load(dir: &Path) -> Result<Vec<Regular>> {
         Regular::of(&name.replace('_', "-"), Cadence::Daily, &by_day(rows.into_iter()))
     });
     Ok(series.collect())
-}
-
-fn column(batch: &RecordBatch, name: &str, kind: &DataType, file: &str) -> Result<ArrayRef> {
-    let found = batch.column_by_name(name).ok_or_else(|| Error::Columns {
-        file: file.to_owned(),
-        missing: name.to_owned(),
-        found: batch
-            .schema()
-            .fields()
-            .iter()
-            .map(|f| f.name().as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
-    })?;
-    Ok(cast(found, kind)?)
 }

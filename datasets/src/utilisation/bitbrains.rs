@@ -6,15 +6,13 @@
 //! are not measured. No human has said which machine is idle: the labels are rules'.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{CHANNELS, Recorded};
+use crate::parquet_file::{batches, column};
 use crate::{Error, Result};
 
 const HOUR: i64 = 3_600;
@@ -56,17 +54,14 @@ pub struct Label {
 /// [`Error::Read`], [`Error::Columns`] and [`Error::Corrupt`], naming the file.
 pub fn load(dir: &Path) -> Result<Vec<Recorded>> {
     let path = dir.join("hourly.parquet");
-    let file = path.display().to_string();
-    let corrupt = |reason: String| Error::Corrupt { file: file.clone(), reason };
-    let open = File::open(&path).map_err(|source| Error::Read { file: file.clone(), source })?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(open)
-        .and_then(|builder| builder.build())
-        .map_err(|error| corrupt(error.to_string()))?;
+    let corrupt = |reason: String| Error::Corrupt { file: path.display().to_string(), reason };
     let mut machines: BTreeMap<i64, BTreeMap<i64, [f64; CHANNELS]>> = BTreeMap::new();
-    for batch in reader {
-        let batch = batch?;
-        let columns: Vec<Float64Array> =
-            COLUMNS.iter().map(|name| column(&batch, name, &file)).collect::<Result<_>>()?;
+    for batch in batches(&path)? {
+        let number = |name: &&str| {
+            let column = column(&batch, name, &DataType::Float64, &path)?;
+            Ok(column.as_primitive::<Float64Type>().clone())
+        };
+        let columns: Vec<Float64Array> = COLUMNS.iter().map(number).collect::<Result<_>>()?;
         for row in 0..batch.num_rows() {
             let value = |column: usize| match columns[column].is_null(row) {
                 true => f64::NAN,
@@ -109,15 +104,6 @@ fn recorded(vm: i64, hours: &BTreeMap<i64, [f64; CHANNELS]>) -> Recorded {
         }
     }
     Recorded { name: vm.to_string(), start, step: HOUR, channels }
-}
-
-fn column(batch: &RecordBatch, name: &str, file: &str) -> Result<Float64Array> {
-    let found = batch.column_by_name(name).ok_or_else(|| {
-        let schema = batch.schema();
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        Error::Columns { file: file.to_owned(), missing: name.to_owned(), found: names.join(", ") }
-    })?;
-    Ok(cast(found, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
 }
 
 /// Loads the rules' verdicts from `vm_month_rule_labels.csv`, in the file's order.

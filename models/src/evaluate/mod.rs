@@ -16,6 +16,7 @@ pub mod audit;
 pub mod cost;
 pub mod degradation;
 mod detector;
+mod files;
 pub mod incident;
 mod judge;
 mod load;

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::files::INFALLIBLE;
 use super::row::{Figures, MEAN, Row};
 
 /// Figures nearer than this are called level.
@@ -47,8 +48,6 @@ fn read_set(rows: &[Row]) -> String {
     text.push_str(&lead_times(rows));
     text.trim_end().to_owned()
 }
-
-const INFALLIBLE: &str = "writing to a string does not fail";
 
 /// Models by their mean of one figure, best first.
 struct Ranking<'a> {

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::files::{self, INFALLIBLE, array};
 use super::plot::Bars;
 use super::reading::read;
 use super::row::{Figures, MEAN, Row};
-use crate::{Error, Result};
+use crate::Result;
 
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,18 +47,11 @@ const COLUMNS: [Column; 19] = [
     ("events", |f| f.events),
 ];
 
-const INFALLIBLE: &str = "writing to a string does not fail";
-
 impl Evaluation {
     /// The rows as a JSON array, figures that do not apply absent.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let rows: Vec<String> = self
-            .rows
-            .iter()
-            .map(|row| serde_json::to_string(row).expect("a row has string keys and finite values"))
-            .collect();
-        format!("[\n{}\n]\n", rows.join(",\n"))
+        array(&self.rows)
     }
 
     /// The report: reading, means, set-up, then every entity.
@@ -107,23 +101,14 @@ impl Evaluation {
     /// Writes `sensor.md`, `sensor.json` and the charts into a directory, made if need be.
     ///
     /// # Errors
-    /// [`Error::File`] when a file cannot be written.
+    /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        std::fs::create_dir_all(dir)
-            .map_err(|source| Error::File { path: dir.to_owned(), source })?;
         let mut files = vec![
             ("sensor.md".to_owned(), self.to_markdown()),
             ("sensor.json".to_owned(), self.to_json()),
         ];
         files.extend(self.charts().into_iter().map(|(file, chart)| (file, chart.to_svg())));
-        let mut written = Vec::new();
-        for (file, content) in files {
-            let path = dir.join(file);
-            std::fs::write(&path, content)
-                .map_err(|source| Error::File { path: path.clone(), source })?;
-            written.push(path);
-        }
-        Ok(written)
+        files::write(dir, files)
     }
 
     /// `None` where no set has the figure.

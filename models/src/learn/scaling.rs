@@ -25,7 +25,7 @@ pub struct Scaling {
 /// Scalings of entities that were seen often enough; the others have the fleet's.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Personal {
-    /// Whose, in order.
+    /// Whose, ascending.
     pub names: Vec<String>,
     /// `[names, channels]`
     pub mean: Vec<f32>,
@@ -53,7 +53,9 @@ impl Personal {
         for (at, of) in entities.of.iter().enumerate() {
             windows[*of as usize].push(at);
         }
-        for (name, windows) in entities.names.iter().zip(&windows) {
+        let mut by_name: Vec<_> = entities.names.iter().zip(&windows).collect();
+        by_name.sort_unstable();
+        for (name, windows) in by_name {
             if windows.len() < PERSONAL_WINDOWS_MIN {
                 continue;
             }
@@ -108,8 +110,10 @@ impl Scaling {
     #[must_use]
     pub fn of(&self, samples: &Samples, at: usize) -> Moments<'_> {
         let channels = self.mean.len();
-        let name = samples.entity(at).filter(|_| !self.personal.names.is_empty());
-        let known = name.and_then(|name| self.personal.names.iter().position(|own| own == name));
+        let names = &self.personal.names;
+        let name = samples.entity(at).filter(|_| !names.is_empty());
+        let own = |name: &str| names.binary_search_by(|own| own.as_str().cmp(name)).ok();
+        let known = name.and_then(own);
         match known {
             Some(at) => {
                 let range = at * channels..(at + 1) * channels;

@@ -8,11 +8,11 @@
 //! | `score` | `[batch]` | standardised on calibration data |
 //! | `reconstruction_error` | `[batch]` | mean error of an element, standardised units |
 //! | `kl` | `[batch]` | nats; VAEs only |
-//! | `mu` | `[batch, latents]` | VAEs and PCA |
+//! | `mu` | `[batch, latents]` | autoencoders and PCA |
 //! | `logvar` | `[batch, latents]` | VAEs only |
 //! | `error_by_channel` | `[batch, channels]` | sums to the reconstruction error |
 //! | `error_by_step` | `[batch, steps]` | sums to the reconstruction error |
-//! | `reconstruction` | as the input | in the input's units; VAEs and PCA |
+//! | `reconstruction` | as the input | in the input's units; autoencoders and PCA |
 //! | `forecast` | `[batch, horizon, channels]` | in the input's units; where specified |
 //!
 //! Where entities have a scaling of their own, a second input `entity` (`[batch, 1]`) numbers the row's

@@ -50,6 +50,19 @@ struct Show {
     json: bool,
 }
 
+/// What follows from a seed.
+#[derive(Debug, Args)]
+struct Seeded {
+    /// Seeds everything that is drawn: what is simulated, samples, training.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Less of everything: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    show: Show,
+}
+
 impl Show {
     fn report(
         &self,
@@ -74,14 +87,8 @@ struct Zombie {
     /// A directory with the folder `bitbrains_rnd`.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Seeds the fleets and the forests.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// A small fleet and few trees: to see that it works.
-    #[arg(long)]
-    quick: bool,
     #[command(flatten)]
-    show: Show,
+    seeded: Seeded,
 }
 
 #[derive(Debug, Args)]
@@ -89,14 +96,8 @@ struct Zombie {
     cloudops evaluate incidents --json\n  \
     cloudops evaluate incidents --output models/evaluation")]
 struct OfIncidents {
-    /// Seeds the bills.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Six accounts: to see that it works.
-    #[arg(long)]
-    quick: bool,
     #[command(flatten)]
-    show: Show,
+    seeded: Seeded,
 }
 
 #[derive(Debug, Args)]
@@ -107,14 +108,8 @@ struct Audit {
     /// A directory with folders `cloudtrail_stratus`, `cloudtrail_otrf`, `audit_rule_cases_panther`.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Seeds traffic, victims and training.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// A smaller fleet and short training: to see that it works.
-    #[arg(long)]
-    quick: bool,
     #[command(flatten)]
-    show: Show,
+    seeded: Seeded,
 }
 
 #[derive(Debug, Args)]
@@ -235,28 +230,31 @@ impl Cost {
 
 impl OfIncidents {
     fn execute(self) -> Result<()> {
-        let options = IncidentOptions { seed: self.seed, quick: self.quick };
+        let Seeded { seed, quick, show } = &self.seeded;
+        let options = IncidentOptions { seed: *seed, quick: *quick };
         let evaluation = evaluate_incidents(&options)?;
         let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
-        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
+        show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
 impl Audit {
     fn execute(self) -> Result<()> {
-        let options = AuditOptions { seed: self.seed, quick: self.quick };
+        let Seeded { seed, quick, show } = &self.seeded;
+        let options = AuditOptions { seed: *seed, quick: *quick };
         let evaluation = evaluate_audit(&self.data, &options)?;
         let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
-        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
+        show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 
 impl Zombie {
     fn execute(self) -> Result<()> {
-        let options = ZombieOptions { seed: self.seed, quick: self.quick };
+        let Seeded { seed, quick, show } = &self.seeded;
+        let options = ZombieOptions { seed: *seed, quick: *quick };
         let evaluation = evaluate_zombie(&self.data, &options)?;
         let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
-        self.show.report(&markdown, &json, |dir| evaluation.write(dir))
+        show.report(&markdown, &json, |dir| evaluation.write(dir))
     }
 }
 

@@ -196,11 +196,12 @@ impl Principal {
     fn day(&self, config: &AuditConfig, midnight: i64, rng: &mut Rng) -> Vec<(i64, String)> {
         let persona = self.habits.persona();
         let mut calls = Vec::new();
-        // On call: a person works one night in forty.
-        let night = !persona.machine && rng.chance(0.025);
-        let begin = if night { 0 } else { self.hour * 3600 };
-        let hours = if persona.machine { 24.0 } else { 9.0 };
-        let begin = if persona.machine { 0 } else { begin };
+        // Machines work at any hour; a person in the day and, on call, one night in forty.
+        let (begin, hours) = match persona.machine {
+            true => (0, 24.0),
+            false if rng.chance(0.025) => (0, 9.0),
+            false => (self.hour * 3600, 9.0),
+        };
         while calls.len() < config.events_per_day as usize {
             // The sum of two uniforms: a person's tasks begin mostly in the middle of the day.
             let into_day =

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::TimestampMicrosecondArray;
-use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use cloudops_operators::schema::result::{
     ANOMALY_ADAPTIVE, ANOMALY_STATIC, MODEL, MODEL_VERSION, SCORE, WINDOW_END,
 };

@@ -28,6 +28,7 @@ use detector::{Detector, detectors};
 use passage::{Memory, Vector, windows};
 use traffic::{SECOND, Scenes, scenes};
 
+use super::files::rounded;
 use crate::evaluate::metrics::auroc;
 use crate::{Error, Result};
 
@@ -282,9 +283,4 @@ fn coverage(cases: &[RuleCase]) -> Result<Vec<AuditRow>> {
         });
     }
     Ok(rows)
-}
-
-/// Four decimals: what such samples can carry.
-fn rounded(figure: f64) -> f64 {
-    (figure * 1e4).round() / 1e4
 }

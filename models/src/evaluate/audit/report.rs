@@ -3,12 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::super::files::{self, INFALLIBLE, array, options};
 use super::detector::{FIRST_SEEN, GENERIC, ISOLATION, OURS};
 use super::traffic::days;
 use super::{AuditOptions, AuditRow, BUDGETS};
-use crate::{Error, Result};
-
-const INFALLIBLE: &str = "writing to a string does not fail";
+use crate::Result;
 
 /// What an evaluation of audit detectors found.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,10 +30,7 @@ impl AuditEvaluation {
     /// The rows as a JSON array.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let rows = self.rows.iter().map(serde_json::to_string);
-        let rows: Vec<String> =
-            rows.map(|row| row.expect("a row has string keys and finite values")).collect();
-        format!("[\n{}\n]\n", rows.join(",\n"))
+        array(&self.rows)
     }
 
     fn of<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a AuditRow> {
@@ -54,12 +50,8 @@ impl AuditEvaluation {
             "# Audit behaviour\n\nGenerated, never typed; the sentences too are derived from the \
              figures. The command:\n\n",
         );
-        let quick = if self.options.quick { " --quick" } else { "" };
-        let seed = match self.options.seed {
-            1 => String::new(),
-            seed => format!(" --seed {seed}"),
-        };
-        write!(text, "```sh\ncloudops evaluate audit --data DIR{seed}{quick}\n```\n\n")
+        let options = options(self.options.seed, self.options.quick);
+        write!(text, "```sh\ncloudops evaluate audit --data DIR{options}\n```\n\n")
             .expect(INFALLIBLE);
         self.read(&mut text);
         self.budgets(&mut text);
@@ -248,19 +240,9 @@ impl AuditEvaluation {
     /// Writes `audit.md` and `audit.json` into a directory, made if need be.
     ///
     /// # Errors
-    /// [`Error::File`] when a file cannot be written.
+    /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
-        let mut written = Vec::new();
-        for (file, content) in [("audit.md", self.to_markdown()), ("audit.json", self.to_json())] {
-            let path = dir.join(file);
-            std::fs::write(&path, content).map_err(failed(&path))?;
-            written.push(path);
-        }
-        Ok(written)
+        let files = [("audit.md", self.to_markdown()), ("audit.json", self.to_json())];
+        files::write(dir, files)
     }
 }

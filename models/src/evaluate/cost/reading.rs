@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::super::files::INFALLIBLE;
 use super::row::{CostRow, means};
 use super::{CostModel, MONTH_DAYS};
 
@@ -9,8 +10,6 @@ use super::{CostModel, MONTH_DAYS};
 const LEVEL: f64 = 0.002;
 /// The account-month error that the product aims at.
 pub(super) const AIM: f64 = 0.08;
-
-const INFALLIBLE: &str = "writing to a string does not fail";
 
 /// One paragraph a set, in the order of the rows.
 pub(super) fn read(rows: &[CostRow]) -> Vec<String> {

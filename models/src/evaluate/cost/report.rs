@@ -3,13 +3,12 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::super::files::{self, INFALLIBLE, array};
 use super::reading::read;
 use super::row::{CostRow, means};
 use super::{ChampionRow, MONTH_DAYS};
+use crate::Result;
 use crate::evaluate::plot::Bars;
-use crate::{Error, Result};
-
-const INFALLIBLE: &str = "writing to a string does not fail";
 
 /// What a cost evaluation found.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,13 +27,13 @@ impl CostEvaluation {
     /// The rows as a JSON array.
     #[must_use]
     pub fn to_json(&self) -> String {
-        array(self.rows.iter().map(serde_json::to_string))
+        array(&self.rows)
     }
 
     /// The choices as a JSON array.
     #[must_use]
     pub fn champions_to_json(&self) -> String {
-        array(self.champions.iter().map(serde_json::to_string))
+        array(&self.champions)
     }
 
     /// The report: reading, means, set-up, then every series.
@@ -81,10 +80,8 @@ impl CostEvaluation {
     /// need be.
     ///
     /// # Errors
-    /// [`Error::File`] when a file cannot be written.
+    /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        std::fs::create_dir_all(dir)
-            .map_err(|source| Error::File { path: dir.to_owned(), source })?;
         let (chart, bars) = self.chart();
         let files = [
             ("cost.md".to_owned(), self.to_markdown()),
@@ -92,21 +89,8 @@ impl CostEvaluation {
             ("cost-champions.json".to_owned(), self.champions_to_json()),
             (chart, bars.to_svg()),
         ];
-        let mut written = Vec::new();
-        for (file, content) in files {
-            let path = dir.join(file);
-            std::fs::write(&path, content)
-                .map_err(|source| Error::File { path: path.clone(), source })?;
-            written.push(path);
-        }
-        Ok(written)
+        files::write(dir, files)
     }
-}
-
-fn array(rows: impl Iterator<Item = serde_json::Result<String>>) -> String {
-    let rows: Vec<String> =
-        rows.map(|row| row.expect("a row has string keys and finite values")).collect();
-    format!("[\n{}\n]\n", rows.join(",\n"))
 }
 
 fn table(rows: &[CostRow]) -> String {

@@ -12,6 +12,7 @@ use cloudops_datasets::simulate::incident::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::files::rounded;
 use crate::Result;
 
 mod baseline;
@@ -152,9 +153,4 @@ fn judge(
         }
     };
     kinds.map(row).collect()
-}
-
-/// To four places: what a reader compares.
-fn rounded(figure: f64) -> f64 {
-    (figure * 1e4).round() / 1e4
 }

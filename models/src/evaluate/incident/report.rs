@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use cloudops_datasets::simulate::incident::IncidentConfig;
 
+use super::super::files::{self, INFALLIBLE, array, options};
 use super::{IncidentOptions, IncidentRow};
-use crate::{Error, Result};
-
-const INFALLIBLE: &str = "writing to a string does not fail";
+use crate::Result;
 
 /// What an evaluation of detectors found.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +24,7 @@ impl IncidentEvaluation {
     /// The rows as a JSON array.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let rows = self.rows.iter().map(serde_json::to_string);
-        let rows: Vec<String> =
-            rows.map(|row| row.expect("a row has string keys and finite values")).collect();
-        format!("[\n{}\n]\n", rows.join(",\n"))
+        array(&self.rows)
     }
 
     /// The report: reading, figures, set-up.
@@ -38,12 +34,8 @@ impl IncidentEvaluation {
             "# Strange days of bills\n\nGenerated, never typed; the sentences too are derived from \
              the figures. The command:\n\n",
         );
-        let quick = if self.options.quick { " --quick" } else { "" };
-        let seed = match self.options.seed {
-            1 => String::new(),
-            seed => format!(" --seed {seed}"),
-        };
-        write!(text, "```sh\ncloudops evaluate incidents{seed}{quick}\n```\n\n").expect(INFALLIBLE);
+        let options = options(self.options.seed, self.options.quick);
+        write!(text, "```sh\ncloudops evaluate incidents{options}\n```\n\n").expect(INFALLIBLE);
         self.read(&mut text);
         text.push_str(
             "\n| model | incidents | of them | recall | precision | F1 | false alerts an account-month \
@@ -117,21 +109,10 @@ impl IncidentEvaluation {
     /// Writes `cost-incidents.md` and `cost-incidents.json` into a directory, made if need be.
     ///
     /// # Errors
-    /// [`Error::File`] when a file cannot be written.
+    /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
         let files =
             [("cost-incidents.md", self.to_markdown()), ("cost-incidents.json", self.to_json())];
-        let mut written = Vec::new();
-        for (file, content) in files {
-            let path = dir.join(file);
-            std::fs::write(&path, content).map_err(failed(&path))?;
-            written.push(path);
-        }
-        Ok(written)
+        files::write(dir, files)
     }
 }

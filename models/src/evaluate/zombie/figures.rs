@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::Said;
 use super::{ALL, ZombieRow};
+use crate::evaluate::files::rounded;
 use crate::evaluate::metrics::average_precision;
 
 /// The normal distribution's quantile of a two-sided interval of 95 %.
@@ -115,11 +116,6 @@ pub fn row(set: &str, said: &Said, labels: &[bool], raw: Option<&[f64]>) -> Zomb
         hard_negatives_flagged: None,
         hard_negatives_upper: None,
     }
-}
-
-/// To four places: what a reader compares.
-pub(super) fn rounded(figure: f64) -> f64 {
-    (figure * 1e4).round() / 1e4
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use cloudops_datasets::simulate::fleet::{FleetConfig, Kind, Simulated, simulate}
 use cloudops_operators::utilisation::evidence::Evidence;
 
 use super::baseline::{self, IDLE, LOW, Said};
-use super::figures::{reliability, rounded, row, wilson_upper};
+use super::figures::{reliability, row, wilson_upper};
 use super::learner::{Hunter, Policy};
 use super::machines::config;
 use super::sample::ZombieSamples;
 use super::{Judged, ZombieOptions, ZombieRow, importance};
+use crate::evaluate::files::rounded;
 use crate::{Error, Result};
 
 /// The set's name in tables.

@@ -137,7 +137,7 @@ fn importance(
     let of = |feature: usize| Importance {
         set: set.to_owned(),
         feature: FEATURES[feature].to_owned(),
-        mean: figures::rounded(means[feature]),
+        mean: crate::evaluate::files::rounded(means[feature]),
     };
     Ok(order.map(of).collect())
 }

@@ -3,12 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::super::files::{self, INFALLIBLE, array, options};
 use super::figures::{BINS, Bin};
 use super::reading::read;
 use super::{ALL, Importance, Judged, ZombieOptions, ZombieRow};
-use crate::{Error, Result};
-
-const INFALLIBLE: &str = "writing to a string does not fail";
+use crate::Result;
 
 /// What an evaluation of hunters found.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,10 +40,7 @@ impl ZombieEvaluation {
     /// The rows as a JSON array.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let rows = self.rows.iter().map(serde_json::to_string);
-        let rows: Vec<String> =
-            rows.map(|row| row.expect("a row has string keys and finite values")).collect();
-        format!("[\n{}\n]\n", rows.join(",\n"))
+        array(&self.rows)
     }
 
     /// The report: reading, figures, set-up.
@@ -54,16 +50,9 @@ impl ZombieEvaluation {
             "# Idle resources\n\nGenerated, never typed; the sentences too are derived from the figures. \
              The command:\n\n",
         );
-        let quick = if self.options.quick { " --quick" } else { "" };
-        let seed = match self.options.seed {
-            1 => String::new(),
-            seed => format!(" --seed {seed}"),
-        };
-        write!(
-            text,
-            "```sh\ncloudops evaluate zombie --data DIR{seed}{quick}\n```\n\n## Reading\n\n"
-        )
-        .expect(INFALLIBLE);
+        let options = options(self.options.seed, self.options.quick);
+        write!(text, "```sh\ncloudops evaluate zombie --data DIR{options}\n```\n\n## Reading\n\n")
+            .expect(INFALLIBLE);
         for paragraph in read(&self.rows) {
             write!(text, "{paragraph}\n\n").expect(INFALLIBLE);
         }
@@ -139,21 +128,10 @@ impl ZombieEvaluation {
     /// Writes `zombie.md` and `zombie.json` into a directory, made if need be.
     ///
     /// # Errors
-    /// [`Error::File`] when a file cannot be written.
+    /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(failed(dir))?;
         let files = [("zombie.md", self.to_markdown()), ("zombie.json", self.to_json())];
-        let mut written = Vec::new();
-        for (file, content) in files {
-            let path = dir.join(file);
-            std::fs::write(&path, content).map_err(failed(&path))?;
-            written.push(path);
-        }
-        Ok(written)
+        files::write(dir, files)
     }
 }
 

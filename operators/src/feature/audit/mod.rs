@@ -97,7 +97,7 @@ impl AuditFeatures {
         let entities = texts(windows, ENTITY_ID)?;
         let ends = times(windows, WINDOW_END)?;
         let (values, bounds) = events(windows)?;
-        let peers = peers(windows, values.len() / LANES)?;
+        let peers = peers(windows, &bounds)?;
         let width = CLASSES.len() + AFTER_CLASSES.len();
         let mut features = Vec::with_capacity(windows.num_rows() * width);
         let mut techniques = Vec::with_capacity(windows.num_rows());
@@ -129,20 +129,20 @@ impl AuditFeatures {
     }
 }
 
-/// How many others had used each event's operation, from the first event on that [`events`] gives.
-fn peers(windows: &RecordBatch, count: usize) -> Result<Vec<u32>> {
+/// How many others had used each event's operation, in line with the windows' lanes, of which `bounds` says
+/// where they begin and end.
+fn peers(windows: &RecordBatch, bounds: &[usize]) -> Result<Vec<u32>> {
     let array = column(windows, PEERS)?;
     let wrong = || mismatch(PEERS, "a list of UInt32, one an event", array);
     let list = array.as_list_opt::<i32>().ok_or_else(wrong)?;
     let values: &PrimitiveArray<UInt32Type> = list.values().as_primitive_opt().ok_or_else(wrong)?;
     let offsets = list.value_offsets();
     let (from, to) = (offsets[0] as usize, offsets[list.len()] as usize);
-    let (_, bounds) = events(windows)?;
-    let first = bounds[0] / LANES;
-    if bounds[windows.num_rows()] / LANES - first != to - from || first + (to - from) > count {
+    // A sliced batch's lanes do not begin at 0.
+    let (first, last) = (bounds[0] / LANES, bounds[windows.num_rows()] / LANES);
+    if last - first != to - from {
         return Err(wrong());
     }
-    // In line with the lanes, which a sliced batch does not begin at 0.
     let mut aligned = vec![0; first];
     aligned.extend_from_slice(&values.values()[from..to]);
     Ok(aligned)
