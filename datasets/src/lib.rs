@@ -26,6 +26,7 @@ pub mod utilisation;
 pub use describe::{ChannelSummary, Description, describe, matching};
 pub use error::{Error, Result};
 pub use read::{
-    Actor, AuditSource, Channel, Channels, Encoding, Format, LongMapping, Messages, ReadBatch,
-    Reader, Reject, StreamKind, TimeFormat, WideMapping, open,
+    Actor, AuditSource, Channel, Channels, DocumentSource, Encoding, Format, ListSource,
+    LongMapping, ManifestSource, Messages, ReadBatch, Reader, Reject, Side, StreamKind, TimeFormat,
+    WideMapping, open,
 };

@@ -10,6 +10,8 @@
 //! - [`whole`] does so without a watermark, and not where an epoch carries nothing;
 //! - [`gather`] hands over a whole epoch without a watermark: also at the graph's ends.
 //!
+//! What rests on several streams takes the [`least`] of their watermarks.
+//!
 //! All run under the worker's [`Supervisor`]: it keeps the first error of any operator; from then
 //! on all operators of that worker swallow their input, and the worker reports it. Nothing panics,
 //! and no epoch after the error can complete.
@@ -20,13 +22,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{DistributorPact, ParallelizationContract, Pipeline};
 use timely::dataflow::channels::pushers::exchange::Distributor;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
+use timely::dataflow::operators::{Capability, Concatenate};
+use timely::dataflow::{Scope, Stream};
 use timely::progress::Stamp;
 
 use crate::batch::Batch;
@@ -217,6 +219,35 @@ where
         }
     });
     (result_stream, beside_stream)
+}
+
+/// The least watermark of several streams in each epoch, once each of them has one.
+pub fn least<'scope>(clocks: Vec<Clock<'scope>>, scope: Scope<'scope, u64>) -> Clock<'scope> {
+    let all = clocks.len();
+    scope.concatenate(clocks).unary_frontier::<CapacityContainerBuilder<Vec<Watermark>>, _, _, _>(
+        Pipeline,
+        "least watermark",
+        |_, _| {
+            let mut stash: BTreeMap<u64, (Capability<u64>, Vec<Watermark>)> = BTreeMap::new();
+            move |(input, frontier), output| {
+                input.for_each(|cap, watermarks| {
+                    if let Some(cap) = cap.retain_least(0) {
+                        let (_, known) = stash.entry(*cap.time()).or_insert((cap, Vec::new()));
+                        known.append(watermarks);
+                    }
+                });
+                while let Some(entry) = stash.first_entry() {
+                    if frontier.less_equal(entry.key()) {
+                        break;
+                    }
+                    let (cap, known) = entry.remove();
+                    // A stream without one says nothing: nothing may be taken for final then.
+                    let least = known.iter().min().filter(|_| known.len() == all).copied();
+                    output.session(&cap).give(least.unwrap_or(Watermark::MIN));
+                }
+            }
+        },
+    )
 }
 
 /// Hands an operator each epoch's batches once they are complete; epochs strictly in order, and

@@ -7,7 +7,14 @@
 //!  late, rejects ──▶ late, rejects                        └─ contribute ─▶ *_scores
 //! ```
 //!
-//! Each stream of a job has a path of its own. Everything from `window` to
+//! Each stream of a job has a path of its own, and behind them stands what rests on several:
+//!
+//! ```text
+//!  documents ──┬─ config_drift ──▶ config_drift_changes
+//!  observe   ──┘
+//! ```
+//!
+//! Everything from `window` to
 //! `contribute` is keyed by entity and stays on the worker that owns its shard;
 //! only drift's sufficient statistics meet on one worker, and between window and feature audit events
 //! ask the owners of their operations what `peers` had done before. What each step does
@@ -17,6 +24,7 @@ use cloudops_datasets::StreamKind;
 use cloudops_operators::anomaly::Label;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::{Epoch, Partition};
+use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::score::ModelId;
 use cloudops_operators::snapshot::Extent;
 use cloudops_operators::supervise::Supervisor;
@@ -31,14 +39,26 @@ use crate::path::Path;
 use crate::sink::Staging;
 use crate::worker::{Blueprint, Completed, StreamInput};
 
+/// What a stream says of resources, and how far it has come.
+type Said<'s> = Option<(Batches<'s>, Clock<'s>)>;
+
 /// Connects one stream's operators.
-fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Inputs {
+fn connect<'s>(
+    scope: Scope<'s, u64>,
+    path: Path,
+    observes: bool,
+    probe: &ProbeHandle<u64>,
+) -> (Inputs, Said<'s>) {
     let (rows_in, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (late_in, late) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (clock_in, clock) = scope.new_input::<Vec<Watermark>>();
     let mut ends = Vec::new();
+    let mut said = None;
 
+    if observes && path.stream.kind == StreamKind::Audit {
+        said = Some((path.observe(rows.clone()), clock.clone()));
+    }
     let rows = path.route(rows);
     let (windows, refused) = match path.stream.kind {
         StreamKind::Sensor | StreamKind::Audit => {
@@ -70,6 +90,10 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
             }
             (path.stream.wants_days().then(|| path.daily(changes, clock.clone())), None)
         }
+        StreamKind::Configuration => {
+            said = Some((path.documents(rows, clock.clone()), clock.clone()));
+            (None, None)
+        }
     };
     if let Some(windows) = windows {
         let windows = path.feature(windows);
@@ -91,7 +115,21 @@ fn connect(scope: Scope<'_, u64>, path: Path, probe: &ProbeHandle<u64>) -> Input
     ends.push(path.write(scope.concatenate(refused.into_iter().chain([rejects])), "rejects"));
 
     scope.concatenate(ends).probe_with(probe);
-    Inputs { rows: rows_in, late: late_in, rejects: rejects_in, clock: clock_in, path }
+    (Inputs { rows: rows_in, late: late_in, rejects: rejects_in, clock: clock_in, path }, said)
+}
+
+/// Connects what rests on several streams, at the path that keeps it.
+fn across<'s>(
+    scope: Scope<'s, u64>,
+    home: &Path,
+    said: Vec<(Batches<'s>, Clock<'s>)>,
+    probe: &ProbeHandle<u64>,
+) {
+    let (facts, clocks): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+    let (facts, clock) = (scope.concatenate(facts), flow::least(clocks, scope));
+    if let Some(drift) = home.config_drift(facts, clock) {
+        home.write(drift, "config_drift_changes").probe_with(probe);
+    }
 }
 
 /// Builds one worker's share of the graph, in the state that is supplied.
@@ -117,7 +155,13 @@ pub fn build(
     }
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
-        paths.into_iter().map(|path| connect(scope, path, &probe)).collect()
+        let home = blueprint.job.config_drift.as_ref().map(|drift| drift.home);
+        let connected = paths.into_iter().map(|path| connect(scope, path, home.is_some(), &probe));
+        let (inputs, said): (Vec<Inputs>, Vec<_>) = connected.unzip();
+        if let Some(home) = home {
+            across(scope, &inputs[home].path, said.into_iter().flatten().collect(), &probe);
+        }
+        inputs
     });
     Ok(Graph { supervisor, probe, staging, inputs })
 }

@@ -12,6 +12,7 @@ use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Bill;
 use cloudops_operators::budget::{Budget, Budgets};
+use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::rollup::{By, Rollups};
@@ -58,10 +59,21 @@ pub struct Job {
     pub maintenance: Settings,
     /// The streams, by index.
     pub streams: Vec<Arc<StreamJob>>,
+    /// What is drift of configuration, where a stream says anything of that.
+    pub config_drift: Option<ConfigDriftJob>,
     /// Where alerts are sent.
     pub sinks: Vec<SinkJob>,
     /// A hash of everything that decides result rows: two jobs with the same one agree on them.
     pub hash: String,
+}
+
+/// Config drift, which rests on several streams.
+#[derive(Debug, Clone)]
+pub struct ConfigDriftJob {
+    /// The stream, by index, whose path keeps its state: the first of configuration.
+    pub home: usize,
+    /// What counts as drift.
+    pub config: ConfigDriftConfig,
 }
 
 /// Where alerts are sent.
@@ -78,7 +90,7 @@ pub struct SinkJob {
 pub struct StreamJob {
     /// The `source` column of its rows.
     pub name: String,
-    /// Sensor, audit or cost.
+    /// Sensor, audit, cost or configuration.
     pub kind: StreamKind,
     /// Partition paths.
     pub paths: Vec<String>,
@@ -136,6 +148,7 @@ impl StreamJob {
             StreamKind::Sensor => "sensor_scores",
             StreamKind::Audit => "audit_scores",
             StreamKind::Cost => "cost_scores",
+            StreamKind::Configuration => "config_scores",
         }
     }
 
@@ -146,6 +159,7 @@ impl StreamJob {
             StreamKind::Sensor => "sensor_windows",
             StreamKind::Audit => "audit_windows",
             StreamKind::Cost => "cost_windows",
+            StreamKind::Configuration => "config_windows",
         }
     }
 
@@ -164,13 +178,14 @@ impl StreamJob {
         }
     }
 
-    /// `sensor`, `audit` or `cost`.
+    /// `sensor`, `audit`, `cost` or `configuration`.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             StreamKind::Sensor => "sensor",
             StreamKind::Audit => "audit",
             StreamKind::Cost => "cost",
+            StreamKind::Configuration => "configuration",
         }
     }
 
@@ -209,6 +224,15 @@ impl Config {
                 .with_context(|| format!("stream {:?}", stream.name))?;
             streams.push(Arc::new(stream));
         }
+        let home = streams.iter().position(|stream| stream.kind == StreamKind::Configuration);
+        ensure!(
+            home.is_some() || self.config_drift.is_none(),
+            "config_drift: no stream declares anything; add one of format terraform, kubernetes or \
+             resources"
+        );
+        let config = self.config_drift.clone().unwrap_or_default();
+        config.validate()?;
+        let config_drift = home.map(|home| ConfigDriftJob { home, config });
         let sinks = self.sinks.iter().map(validate_sink).collect::<Result<_>>()?;
         Ok(Job {
             catalog: self.catalog.url.clone(),
@@ -224,8 +248,9 @@ impl Config {
             compression: self.run.compression,
             fsync: self.run.fsync,
             maintenance: self.maintenance.validate(self.run.compression)?,
-            hash: hash(&streams),
+            hash: hash(&streams, config_drift.as_ref()),
             streams,
+            config_drift,
             sinks,
         })
     }
@@ -242,8 +267,13 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
     let kind = stream.source.format.kind();
     let channels = stream.source.format.channels().unwrap_or_default().to_vec();
     let window = match (kind, &stream.window) {
-        (StreamKind::Cost, None) => WindowSpec::Tumbling { duration_us: DAY_US },
+        (StreamKind::Cost | StreamKind::Configuration, None) => {
+            WindowSpec::Tumbling { duration_us: DAY_US }
+        }
         (StreamKind::Cost, Some(_)) => bail!("window: a cost stream's windows are days; remove it"),
+        (StreamKind::Configuration, Some(_)) => {
+            bail!("window: configuration has none; remove it")
+        }
         (_, Some(window)) => *window,
         (_, None) => {
             bail!("window is missing, e.g. window = {{ kind = \"count\", length = 30, hop = 5 }}")
@@ -296,6 +326,11 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         ensure!(kind == StreamKind::Cost, "allocation is for cost streams");
         let bill = stream.bill.clone().unwrap_or_default();
         Allocations::new(&stream.allocations, &bill.by)?;
+    }
+    if kind == StreamKind::Configuration {
+        ensure!(stream.model.is_none(), "model: configuration is compared, not scored; remove it");
+        ensure!(stream.drift.is_none(), "drift: watches models' input; configuration has none");
+        ensure!(!stream.output.windows, "output.windows: configuration has none");
     }
     if let Some(model) = &stream.model {
         ensure!(
@@ -399,7 +434,7 @@ const DAY_US: i64 = 86_400_000_000;
 
 /// What decides result rows: everything of a stream but where its model file and watch interval are,
 /// and how its topics are reached.
-fn hash(streams: &[Arc<StreamJob>]) -> String {
+fn hash(streams: &[Arc<StreamJob>], config_drift: Option<&ConfigDriftJob>) -> String {
     let mut digest = Sha256::new();
     for stream in streams {
         let StreamJob { name, paths, format, lateness_us, window, statistics, services, .. } =
@@ -418,6 +453,9 @@ fn hash(streams: &[Arc<StreamJob>]) -> String {
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));
         }
+    }
+    if let Some(config_drift) = config_drift {
+        digest.update(format!("{:?}", config_drift.config));
     }
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,7 +19,7 @@ use cloudops_operators::window::EitherWindow;
 use crate::forecaster::Champions;
 use crate::job::StreamJob;
 
-/// The window operator of a stream; `None` for cost, see [`daily`].
+/// The window operator of a stream; `None` for cost, see [`daily`], and for configuration.
 ///
 /// # Errors
 /// When the settings do not fit.
@@ -27,7 +27,7 @@ pub fn window(stream: &StreamJob) -> Result<Option<EitherWindow>> {
     Ok(match stream.kind {
         StreamKind::Sensor => Some(EitherWindow::sensor(stream.window, &stream.channels)?),
         StreamKind::Audit => Some(EitherWindow::audit(stream.window)?),
-        StreamKind::Cost => None,
+        StreamKind::Cost | StreamKind::Configuration => None,
     })
 }
 
@@ -38,8 +38,8 @@ pub enum FeatureKernel {
     Sensor(Features),
     /// Counts and novelty, with each principal's history.
     Audit(Box<AuditFeatures>),
-    /// Daily vectors come with their features.
-    Cost,
+    /// Daily vectors come with their features; configuration has none.
+    Given,
 }
 
 impl FeatureKernel {
@@ -53,7 +53,7 @@ impl FeatureKernel {
                 Self::Sensor(Features::new(stream.statistics.clone(), stream.channels.len())?)
             }
             StreamKind::Audit => Self::Audit(Box::default()),
-            StreamKind::Cost => Self::Cost,
+            StreamKind::Cost | StreamKind::Configuration => Self::Given,
         })
     }
 
@@ -65,7 +65,7 @@ impl FeatureKernel {
         match self {
             Self::Sensor(features) => features.append(&windows),
             Self::Audit(features) => features.append(&windows),
-            Self::Cost => Ok(windows),
+            Self::Given => Ok(windows),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Snapshot for FeatureKernel {
     fn operator(&self) -> &'static str {
         match self {
             Self::Audit(features) => features.operator(),
-            Self::Sensor(_) | Self::Cost => "features",
+            Self::Sensor(_) | Self::Given => "features",
         }
     }
 
@@ -86,14 +86,14 @@ impl Snapshot for FeatureKernel {
     ) -> cloudops_operators::Result<Option<RecordBatch>> {
         match self {
             Self::Audit(features) => features.snapshot(shard, extent),
-            Self::Sensor(_) | Self::Cost => Ok(None),
+            Self::Sensor(_) | Self::Given => Ok(None),
         }
     }
 
     fn changes(&self) -> Option<Changes> {
         match self {
             Self::Audit(features) => features.changes(),
-            Self::Sensor(_) | Self::Cost => Some(Changes::default()),
+            Self::Sensor(_) | Self::Given => Some(Changes::default()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Snapshot for FeatureKernel {
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> cloudops_operators::Result<()> {
         match self {
             Self::Audit(features) => features.restore(shard, state),
-            Self::Sensor(_) | Self::Cost => Ok(()),
+            Self::Sensor(_) | Self::Given => Ok(()),
         }
     }
 }
@@ -119,7 +119,7 @@ pub fn feature_names(stream: &StreamJob) -> Result<Vec<String>> {
     Ok(match FeatureKernel::new(stream)? {
         FeatureKernel::Sensor(features) => features.names(&stream.channels),
         FeatureKernel::Audit(features) => features.names(),
-        FeatureKernel::Cost => daily(stream)?.feature_names(),
+        FeatureKernel::Given => daily(stream)?.feature_names(),
     })
 }
 

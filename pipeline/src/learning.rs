@@ -75,7 +75,8 @@ pub fn windows(
     let mut pick = Pick { until, first_rows: training.first_rows, seen: HashMap::new() };
     let mut data = TrainingData { stream: stream.name.clone(), ..Default::default() };
     let mut window = kernel::window(stream)?;
-    let mut days = window.is_none().then(|| Days::new(stream)).transpose()?;
+    let is_cost = stream.kind == StreamKind::Cost;
+    let mut days = is_cost.then(|| Days::new(stream)).transpose()?;
     let mut learn = |partition: u32, batch: &ReadBatch, file: &mut TrainingFile| {
         let kept = pick.rows(&batch.rows, &mut data)?;
         file.records += batch.records;
@@ -132,7 +133,7 @@ pub fn windows(
     };
     let closed = match stream.kind {
         StreamKind::Audit => Peers::new().append(&closed)?,
-        StreamKind::Sensor | StreamKind::Cost => closed,
+        StreamKind::Sensor | StreamKind::Cost | StreamKind::Configuration => closed,
     };
     let mut feature = FeatureKernel::new(stream)?;
     let from = training.from.as_deref().map(parse_instant).transpose()?;

@@ -26,7 +26,7 @@ fn rows_do_not_depend_on_cuts_or_workers() {
     let all = place.configure("all", 1 << 30, 2);
     let summary = place.run(&all);
     assert_eq!(summary["late"], 1, "{summary}");
-    assert_eq!(summary["rejected"], 9, "{summary}");
+    assert_eq!(summary["rejected"], 10, "{summary}");
     assert_eq!(
         summary["duplicates"],
         1 + 120_u32.div_ceil(7),
@@ -50,6 +50,8 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         "alerts",
         "attributions",
         "drift",
+        "config_drift_changes",
+        "config_drift_history",
         "late",
         "rejects",
         "sensor_windows",

@@ -4,6 +4,7 @@
 //! mean; a view may use those before it.
 
 mod audit;
+mod configuration;
 mod cost;
 mod focus;
 mod strange;
@@ -188,6 +189,8 @@ const ALL: &[View] = &[
     audit::AUDIT_BY_PRINCIPAL,
     audit::FINDINGS,
     audit::FINDING_ATTACKS,
+    configuration::CONFIG_DRIFT,
+    configuration::CONFIG_DRIFT_HISTORY,
     View {
         name: "accounting",
         description: "what became of every record of a source; nothing is missing where missing is 0",

@@ -10,9 +10,10 @@ use super::audit::{AuditSource, Provider};
 #[cfg(doc)]
 use super::charge::Identity;
 use super::charge::{ChargeMapping, Export};
+use super::configuration::{DocumentSource, ListSource, ManifestSource};
 use super::time::TimeFormat;
 
-/// Which of the three streams a format feeds.
+/// Which kind of stream a format feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamKind {
@@ -22,6 +23,8 @@ pub enum StreamKind {
     Audit,
     /// Bills: `operators::schema::cost`.
     Cost,
+    /// Declarations and inventories: `operators::schema::configuration`.
+    Configuration,
 }
 
 /// How records are laid out in bytes.
@@ -147,6 +150,12 @@ pub enum Format {
     KubernetesAudit(AuditSource),
     /// OCSF events that tell who did what.
     Ocsf(AuditSource),
+    /// Terraform's states and plans: what is declared.
+    Terraform(DocumentSource),
+    /// Kubernetes manifests: what is declared.
+    Kubernetes(ManifestSource),
+    /// Plain lists of resources, YAML or JSON: what is declared, or what was seen.
+    Resources(ListSource),
 }
 
 /// Where a wide table keeps entity, time and channels.
@@ -456,10 +465,13 @@ impl Format {
             | Self::GcpAudit(_)
             | Self::KubernetesAudit(_)
             | Self::Ocsf(_) => StreamKind::Audit,
+            Self::Terraform(_) | Self::Kubernetes(_) | Self::Resources(_) => {
+                StreamKind::Configuration
+            }
         }
     }
 
-    /// A sensor format's channels, in order; none for bills and audit events.
+    /// A sensor format's channels, in order; none for others.
     #[must_use]
     pub fn channels(&self) -> Option<&[String]> {
         match self {
@@ -481,6 +493,7 @@ impl Format {
         use cloudops_operators::schema;
         match (self.kind(), self.channels()) {
             (StreamKind::Audit, _) => schema::audit::schema(),
+            (StreamKind::Configuration, _) => schema::configuration::schema(),
             (StreamKind::Cost, _) if self.lines() => schema::focus::schema(),
             (StreamKind::Cost, _) => schema::cost::schema(),
             (StreamKind::Sensor, channels) => schema::sensor::schema(channels.unwrap_or_default()),
@@ -526,6 +539,8 @@ impl Format {
             | Self::GcpAudit(_)
             | Self::KubernetesAudit(_)
             | Self::Ocsf(_) => has(&[".json", ".jsonl", ".ndjson", ".log"]),
+            Self::Terraform(_) => has(&[".tfstate", ".json"]),
+            Self::Kubernetes(_) | Self::Resources(_) => has(&[".yaml", ".yml", ".json"]),
         }
     }
 }
@@ -595,6 +610,9 @@ mod tests {
             "gcp-audit",
             "kubernetes-audit",
             "ocsf",
+            "terraform",
+            "kubernetes",
+            "resources",
             "aws-cur",
             "azure-cost",
             "azure-amortised-cost",

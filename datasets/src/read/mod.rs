@@ -2,7 +2,7 @@
 //!
 //! Three layers: *bytes* (`source`: decompression, lines), *records* (`delimited`, `json`,
 //! `columnar`: where one record ends and what its cells are) and *meaning* (`wide`, `long`,
-//! `charge`, `audit`: cells to columns). Memory is bounded by a batch whatever the file
+//! `charge`, `audit`: cells to columns; `configuration` reads documents whole). Memory is bounded by a batch whatever the file
 //! holds, and bad input becomes a counted [`Reject`], never an error: only a file that as a whole
 //! is not what was declared is refused.
 
@@ -14,6 +14,7 @@ use crate::{Error, Result};
 mod audit;
 mod charge;
 mod columnar;
+mod configuration;
 mod decimal;
 mod decode;
 mod delimited;
@@ -30,6 +31,7 @@ mod zip;
 
 pub use audit::{Actor, AuditSource};
 pub use charge::{ChargeMapping, Export, From, Identity};
+pub use configuration::{DocumentSource, ListSource, ManifestSource, Side};
 pub use format::{Channel, Channels, Encoding, Format, LongMapping, StreamKind, WideMapping};
 pub(crate) use format::{SKAB_COLUMNS, folder_stem, stem};
 pub use messages::Messages;
@@ -165,6 +167,9 @@ pub fn open<B: ChunkReader + 'static>(
         | Format::GcpAudit(_)
         | Format::KubernetesAudit(_)
         | Format::Ocsf(_) => file.audit(format),
+        Format::Terraform(_) | Format::Kubernetes(_) | Format::Resources(_) => {
+            configuration::open(file.blob, name, format, first_offset, skip_records)
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use arrow::datatypes::{
 use crate::{Error, Result};
 
 pub mod audit;
+pub mod configuration;
 pub mod cost;
 pub mod focus;
 pub mod result;

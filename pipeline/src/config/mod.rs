@@ -15,6 +15,7 @@ use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
 use cloudops_operators::bill::Dimension;
 use cloudops_operators::budget::Budget;
+use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
 use cloudops_operators::forecast::ForecastConfig;
@@ -43,6 +44,8 @@ pub struct Config {
     /// The streams, one table each.
     #[serde(default, rename = "stream")]
     pub streams: Vec<StreamConfig>,
+    /// Configuration: what counts as drift, where a stream declares anything. Default: see its keys.
+    pub config_drift: Option<ConfigDriftConfig>,
     /// Where alerts are sent, besides the tables. Default: nowhere.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,

@@ -275,7 +275,7 @@ impl Gather {
             let Some(records) = &batch.records else { continue };
             let times: Vec<i64> = match self.stream.kind {
                 StreamKind::Cost => open_days(records)?,
-                StreamKind::Sensor | StreamKind::Audit => {
+                StreamKind::Sensor | StreamKind::Audit | StreamKind::Configuration => {
                     let times = times(records, TS)?;
                     selected(records, batch.selection.as_deref()).map(|row| times[row]).collect()
                 }

@@ -125,6 +125,7 @@ fn changes_of(record: Record) -> Vec<(String, Change)> {
         | Record::Plan(_)
         | Record::Promote(_)
         | Record::Feedback(_)
+        | Record::Act(_)
         | Record::Gc(_) => Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::{Bill, Statements};
 use cloudops_operators::budget::Budgets;
+use cloudops_operators::config_drift::{ConfigDrift, ConfigDriftConfig, Documents};
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
@@ -24,6 +25,7 @@ use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::peers::{self, Peers};
 use cloudops_operators::rollup::Rollups;
+use cloudops_operators::schema::configuration::SCOPE;
 use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use cloudops_operators::schema::result::{
     ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
@@ -48,6 +50,7 @@ use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
 use crate::worker::{Blueprint, StreamProgress};
 
+mod configuration;
 mod cost;
 
 /// Shared between a worker's operators.
@@ -79,6 +82,9 @@ pub struct Path {
 struct Kernels {
     window: Option<Shared<EitherWindow>>,
     peers: Option<Shared<Peers>>,
+    documents: Option<Shared<Documents>>,
+    /// What rests on several streams, on the path of one of them.
+    config_drift: Option<Shared<ConfigDrift>>,
     bill: Option<Shared<Bill>>,
     statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
@@ -93,14 +99,20 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn new(stream: &StreamJob, scratch: &std::path::Path) -> Result<Self> {
+    fn new(
+        stream: &StreamJob,
+        scratch: &std::path::Path,
+        config_drift: Option<ConfigDriftConfig>,
+    ) -> Result<Self> {
         let window = kernel::window(stream)?;
-        let days = window.is_none() && stream.wants_days();
-        let rollups = window.is_none() && !stream.bill.rollups().is_empty();
-        let statements = window.is_none() && stream.bill.lines;
+        let is_cost = stream.kind == StreamKind::Cost;
+        let days = is_cost && stream.wants_days();
+        let rollups = is_cost && !stream.bill.rollups().is_empty();
+        let statements = is_cost && stream.bill.lines;
+        let documents = stream.kind == StreamKind::Configuration;
         Ok(Self {
             statements: statements.then(|| Statements::new(&stream.bill.by)).transpose()?,
-            bill: window.is_none().then(|| bill(stream, scratch)).transpose()?.map(shared),
+            bill: is_cost.then(|| bill(stream, scratch)).transpose()?.map(shared),
             rollups: rollups.then(|| self::rollups(stream, scratch)).transpose()?.map(shared),
             allocations: kernel::allocations(stream)?.map(shared),
             anomalies: kernel::anomalies(stream)?.map(shared),
@@ -108,6 +120,8 @@ impl Kernels {
             budgets: kernel::budgets(stream)?,
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
+            documents: documents.then(|| shared(Documents::new(&stream.name))),
+            config_drift: config_drift.map(ConfigDrift::new).transpose()?.map(shared),
             peers: (stream.kind == StreamKind::Audit).then(|| shared(Peers::new())),
             feature: shared(FeatureKernel::new(stream)?),
             threshold: shared(Threshold::new(&stream.name, stream.threshold.clone())?),
@@ -141,6 +155,12 @@ impl Kernels {
         }
         if let Some(peers) = &self.peers {
             all.push(Rc::clone(peers) as _);
+        }
+        if let Some(documents) = &self.documents {
+            all.push(Rc::clone(documents) as _);
+        }
+        if let Some(config_drift) = &self.config_drift {
+            all.push(Rc::clone(config_drift) as _);
         }
         all.push(Rc::clone(&self.feature) as _);
         all.push(Rc::clone(&self.threshold) as _);
@@ -177,7 +197,9 @@ impl Path {
         let scorers = Arc::clone(&blueprint.scorers[index]);
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[index]);
-        let kernels = Kernels::new(&stream, &job.scratch)?;
+        let config_drift = job.config_drift.as_ref().filter(|drift| drift.home == index);
+        let config_drift = config_drift.map(|drift| drift.config.clone());
+        let kernels = Kernels::new(&stream, &job.scratch, config_drift)?;
         let path = Self {
             place,
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),
@@ -232,11 +254,13 @@ impl Path {
         })
     }
 
-    /// Each row to the worker that owns its entity; of bills delivered as a whole, its billing account.
+    /// Each row to the worker that owns its entity; of bills delivered as a whole, its billing account;
+    /// of documents, their scope.
     pub fn route<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
-        let by = match self.stream.bill.deliveries {
-            Some(_) => BILLING_ACCOUNT,
-            None => ENTITY_ID,
+        let by = match self.stream.kind {
+            StreamKind::Cost if self.stream.bill.deliveries.is_some() => BILLING_ACCOUNT,
+            StreamKind::Configuration => SCOPE,
+            _ => ENTITY_ID,
         };
         flow::route_by(rows, by, &self.supervisor)
     }

@@ -14,7 +14,7 @@ use cloudops_operators::epoch::Epoch;
 /// Names that a batch uses where the table has another.
 pub type Renames = &'static [(&'static str, &'static str)];
 
-/// Projects a batch onto a table: `epoch` and `source` are added, columns are taken by name (or by
+/// Projects a batch onto a table: `epoch` is added, and `source` where the batch has none, columns are taken by name (or by
 /// the name that `renames` gives, table's name first), nullable ones that are missing become null.
 ///
 /// # Errors
@@ -35,7 +35,9 @@ pub fn project(
             .map_or(field.name().as_str(), |(_, batch)| *batch);
         let column: ArrayRef = match (name, batch.column_by_name(name)) {
             ("epoch", _) => Arc::new(Int64Array::from_value(epoch.0 as i64, rows)),
-            ("source", _) => {
+            // What rests on several streams names that of each row.
+            ("source", Some(column)) => Arc::clone(column),
+            ("source", None) => {
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source, rows)))
             }
             (_, Some(column)) => convert(column, field.data_type())

@@ -111,7 +111,9 @@ impl Judging {
     pub fn new(kind: StreamKind, lateness_us: i64, deliveries: Option<Deliveries>) -> Self {
         match kind {
             StreamKind::Cost => Self::Bills(Clock::new(lateness_us), deliveries),
-            StreamKind::Sensor | StreamKind::Audit => Self::Rows(Judge::new(lateness_us)),
+            StreamKind::Sensor | StreamKind::Audit | StreamKind::Configuration => {
+                Self::Rows(Judge::new(lateness_us))
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use cloudops_sql::catalog::store::mount;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use crate::configuration;
 use crate::kept::{Kept, kept};
 use crate::store::{Fault, Simulated, World};
 
@@ -77,7 +78,8 @@ impl Job {
             }
         }
         write("bill.csv", &bill);
-        write("job.toml", JOB);
+        configuration::write(dir.path());
+        write("job.toml", &format!("{JOB}{}", configuration::streams(".")));
         Self { dir }
     }
 
@@ -235,4 +237,11 @@ min_history_days = 7
 sensitivity = 0.2
 [stream.output]
 windows = true
+
+[[stream]]
+name = "trail"
+window = { kind = "tumbling", duration_us = 86_400_000_000 }
+[stream.source]
+path = "changes"
+format = "cloudtrail"
 "#;

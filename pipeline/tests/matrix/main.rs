@@ -1,7 +1,7 @@
 //! The crash matrix: every operation on the store fails in every way, and what is committed in the end
 //! is what an undisturbed run commits.
 //!
-//! A case is a job of two streams that is started again until it ends, then compaction, publication
+//! A case is a job of sensors, bills and configuration that is started again until it ends, then compaction, publication
 //! and the deletion of dead files, each started again until it is done. One operation of all of these
 //! fails, or in the soak several. Epochs go one at a time, so that a case is the same case again.
 //!
@@ -19,6 +19,8 @@
 )]
 
 mod case;
+#[path = "../support/configuration.rs"]
+mod configuration;
 mod delta;
 mod disk;
 mod kept;

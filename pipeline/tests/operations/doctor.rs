@@ -48,6 +48,7 @@ fn a_doctor_finds_what_is_broken_and_writes_nothing() {
 
     let broken = |name: &str, said: &str, deep: bool| {
         let (passed, checks) = doctor(&config, deep);
+        assert!(checks.contains_key(name), "{name} is checked: {checks:#?}");
         let check = &checks[name];
         let found = check["found"].as_str().unwrap();
         assert!(!passed && check["outcome"] == "failed" && found.contains(said), "{check:#}");
@@ -89,7 +90,7 @@ fn a_doctor_finds_what_is_broken_and_writes_nothing() {
     std::fs::write(&config, right.replace("hop = 3", "hops = 3")).unwrap();
     broken("configuration", "hops", false);
     std::fs::write(&config, right.replace("input/audit", "input/nowhere")).unwrap();
-    broken("source principals", "input/nowhere", false);
+    broken("source principals/0", "input/nowhere", false);
     std::fs::write(&config, right).unwrap();
     assert!(doctor(&config, true).0, "put back, all is well");
 }

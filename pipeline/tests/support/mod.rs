@@ -6,6 +6,7 @@
     reason = "each test file uses what it needs, and says so when it is skipped"
 )]
 
+pub(crate) mod configuration;
 pub(crate) mod moto;
 
 use std::collections::BTreeMap;
@@ -64,6 +65,7 @@ impl Place {
         ]);
         place.add_troubles();
         place.add_lines();
+        configuration::write(&place.path("input"));
         place
     }
 
@@ -150,6 +152,7 @@ impl Place {
     fn configure_as(&self, name: &str, epoch_records: u64, workers: usize, every: &str) -> PathBuf {
         let path = self.path(&format!("{name}.toml"));
         let text = JOB
+            .replace("${CONFIGURATION}", &configuration::streams("input"))
             .replace("${EVERY}", every)
             .replace("${NAME}", name)
             .replace("${EPOCH}", &epoch_records.to_string())
@@ -229,7 +232,7 @@ name = "principals"
 window = { kind = "session", gap_us = 1_800_000_000, max_duration_us = 14_400_000_000 }
 threshold = { policy = "static", static_quantile = 0.9 }
 [stream.source]
-path = "input/audit"
+path = ["input/audit", "input/changes"]
 format = "cloudtrail"
 [stream.model]
 architecture = "pca"
@@ -313,6 +316,7 @@ match = { account = ["acct-2"] }
 split = "even"
 [stream.output]
 windows = true
+${CONFIGURATION}
 "#;
 
 /// Runs the binary; gives its output, and fails the test with its errors.
@@ -360,6 +364,7 @@ pub(crate) fn tables(catalog: &str) -> Tables {
                 "cost_anomalies",
                 "cost_causes",
                 "cost_verdicts",
+                "config_drift_history",
             ]
             .map(str::to_owned),
         )

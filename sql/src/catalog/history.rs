@@ -109,6 +109,7 @@ impl History {
                     Record::Takeover(_)
                     | Record::Promote(_)
                     | Record::Feedback(_)
+                    | Record::Act(_)
                     | Record::Compact(_)
                     | Record::Expire(_)
                     | Record::Gc(_) => Ok(None),

@@ -28,6 +28,7 @@ pub fn check(state: &State, record: &Record) -> Result<(), String> {
         Record::Commit(commit) => check_commit(state, commit),
         Record::Promote(promote) => check_promote(promote),
         Record::Feedback(feedback) => check_feedback(feedback),
+        Record::Act(act) => state.actions.check(act),
         Record::Compact(compact) => check_compact(state, compact),
         Record::Expire(expire) => check_expire(state, expire),
         Record::Gc(gc) => check_gc(state, gc),

@@ -49,6 +49,7 @@
 //! # }
 //! ```
 
+pub mod action;
 pub mod disk;
 pub mod durable;
 pub mod fold;

@@ -19,6 +19,7 @@ use cloudops_operators::score::ModelId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::action::Act;
 use crate::{Error, Result};
 
 /// The version of the format that this build reads and writes.
@@ -38,6 +39,8 @@ pub enum Record {
     Promote(Promote),
     /// Somebody said what a cost anomaly was.
     Feedback(Feedback),
+    /// A step of an action on a resource.
+    Act(Act),
     /// Files of a table are replaced by fewer with the same rows.
     Compact(Compact),
     /// The time of files of a table is over: their rows are no longer true.
@@ -408,6 +411,7 @@ impl Record {
             Self::Commit(_) => "commit",
             Self::Promote(_) => "promote",
             Self::Feedback(_) => "feedback",
+            Self::Act(_) => "act",
             Self::Compact(_) => "compact",
             Self::Expire(_) => "expire",
             Self::Gc(_) => "gc",
@@ -423,6 +427,7 @@ impl Record {
             Self::Commit(commit) => Some(commit.generation),
             Self::Promote(_)
             | Self::Feedback(_)
+            | Self::Act(_)
             | Self::Compact(_)
             | Self::Expire(_)
             | Self::Gc(_) => None,
@@ -498,6 +503,7 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         "commit" => Record::Commit(serde_json::from_str(body).map_err(corrupt)?),
         "promote" => Record::Promote(serde_json::from_str(body).map_err(corrupt)?),
         "feedback" => Record::Feedback(serde_json::from_str(body).map_err(corrupt)?),
+        "act" => Record::Act(serde_json::from_str(body).map_err(corrupt)?),
         "compact" => Record::Compact(serde_json::from_str(body).map_err(corrupt)?),
         "expire" => Record::Expire(serde_json::from_str(body).map_err(corrupt)?),
         "gc" => Record::Gc(serde_json::from_str(body).map_err(corrupt)?),

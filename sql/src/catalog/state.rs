@@ -13,6 +13,7 @@ use cloudops_operators::schema::cost::day_of;
 use cloudops_operators::score::Timeline;
 use serde::{Deserialize, Serialize};
 
+use super::action::Actions;
 use super::fold::{EVERY, fold_number};
 use super::invariants;
 use super::record::{
@@ -56,6 +57,9 @@ pub struct State {
     /// Everything that was said of cost anomalies, in order.
     #[serde(default)]
     pub feedback: Vec<Said>,
+    /// Actions on resources.
+    #[serde(default)]
+    pub actions: Actions,
 }
 
 /// What was said of a cost anomaly, and from when on it bears.
@@ -151,6 +155,7 @@ impl Default for State {
             collected: Vec::new(),
             promotions: Vec::new(),
             feedback: Vec::new(),
+            actions: Actions::default(),
         }
     }
 }
@@ -256,6 +261,7 @@ impl State {
                 let (number, from) = (self.next_seq, self.closed_to(&feedback.stream));
                 self.feedback.push(Said { number, from, feedback });
             }
+            Record::Act(act) => self.actions.apply(self.next_seq, act),
             Record::Compact(compact) => self.compact(compact),
             Record::Expire(expire) => {
                 self.remove(&expire.table, &expire.removes, Vec::new(), expire.expired_at_us);

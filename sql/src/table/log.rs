@@ -1,10 +1,11 @@
-//! `models`, `feedback`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
+//! `models`, `feedback`, `actions`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
 //!
 //! Their rows are built when asked for. `epochs` reads the whole log again,
 //! because the fold does not keep what only the past knows; all others are at
 //! hand.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -25,6 +26,7 @@ use tokio::sync::OnceCell;
 use super::{Kind, SOURCE, Table, Type, optional, required};
 use crate::Result;
 use crate::catalog::State;
+use crate::catalog::action::{Act, Step};
 use crate::catalog::history::{Committed, History};
 use crate::catalog::record::{DataFile, Feedback, Promote, SourceCommit};
 use crate::view::{self, View};
@@ -73,6 +75,36 @@ pub(super) const FEEDBACK: Table = Table {
         optional("note", Type::Text, "why"),
         optional("said_at", Type::Instant, "wall clock when it was said, UTC"),
         required("seq", Type::I64, "number of the log record that says so"),
+    ],
+    sort: &["seq"],
+    statistics: &[],
+};
+
+pub(super) const ACTIONS: Table = Table {
+    name: "actions",
+    description: "a step of an action on a resource, or of the switch over all of them",
+    kind: Kind::Log,
+    own: &[
+        required("seq", Type::I64, "number of the log record that says so"),
+        required("action_id", Type::Text, "the action; empty of the switch"),
+        required(
+            "step",
+            Type::Text,
+            "'proposed', 'approved', 'withdrawn', 'intended', 'done', 'failed', 'verified', 'differs'; \
+             'halted' and 'resumed' of the switch",
+        ),
+        required("by", Type::Text, "who says so"),
+        optional("at", Type::Instant, "wall clock, UTC"),
+        optional("policy", Type::Text, "the policy that proposed it"),
+        optional("resource", Type::Text, "the resource's id"),
+        optional("part", Type::I32, "which part of the action, from 0"),
+        optional("undo", Type::Flag, "whether the call takes back what was done"),
+        optional(
+            "token",
+            Type::Text,
+            "what the call carries, so that twice has the effect of once",
+        ),
+        optional("detail", Type::Text, "the step, JSON: proposal, call, outcome, or reason"),
     ],
     sort: &["seq"],
     statistics: &[],
@@ -249,6 +281,54 @@ pub(crate) fn feedback(state: &State) -> RecordBatch {
             text(|said| said.note.as_deref()),
             instants(all().map(|said| said.said_at_us)),
             numbers(state.feedback.iter().map(|said| said.number)),
+        ],
+    )
+}
+
+/// The rows of `actions`.
+pub(crate) fn actions(state: &State) -> RecordBatch {
+    let all = || state.actions.steps.iter().map(|(_, act)| act);
+    let need = |value: fn(&Act) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(all().map(value)))
+    };
+    let of = |act: &Act| state.actions.find(&act.action).map(|action| &action.proposal);
+    let policies = all().map(|act| Some(of(act)?.policy.clone()));
+    let resources = all().map(|act| Some(of(act)?.resource_id.clone()));
+    // An outcome tells by its token which part it is of.
+    let mut open: HashMap<&str, (u32, bool)> = HashMap::new();
+    let (mut parts, mut undo, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    for act in all() {
+        let token = match &act.step {
+            Step::Intended { undo, part, token, .. } => {
+                open.insert(token, (*part, *undo));
+                Some(token.as_str())
+            }
+            Step::Done { token, .. } | Step::Failed { token, .. } => Some(token.as_str()),
+            _ => None,
+        };
+        let known = token.and_then(|token| open.get(token));
+        parts.push(known.map(|(part, _)| *part as i32));
+        undo.push(known.map(|(_, undo)| *undo));
+        tokens.push(token);
+    }
+    let details = all().map(|act| match &act.step {
+        Step::Approved {} | Step::Verified {} | Step::Resumed {} => None,
+        step => serde_json::to_string(step).ok(),
+    });
+    batch(
+        &ACTIONS,
+        vec![
+            numbers(state.actions.steps.iter().map(|(number, _)| *number)),
+            need(|act| &act.action),
+            need(|act| act.step.name()),
+            need(|act| &act.by),
+            instants(all().map(|act| act.at_us)),
+            Arc::new(policies.collect::<StringArray>()),
+            Arc::new(resources.collect::<StringArray>()),
+            Arc::new(parts.into_iter().collect::<Int32Array>()),
+            Arc::new(undo.into_iter().collect::<BooleanArray>()),
+            Arc::new(tokens.into_iter().collect::<StringArray>()),
+            Arc::new(details.collect::<StringArray>()),
         ],
     )
 }

@@ -15,6 +15,7 @@ use cloudops_operators::schema::{self, cost, result};
 
 mod alerts;
 mod attributions;
+mod config_drift_changes;
 mod cost_allocation_changes;
 mod cost_anomaly_changes;
 mod cost_budgets;
@@ -229,6 +230,7 @@ const ALL: &[&Table] = &[
     &cost_forecasts::TABLE,
     &cost_forecasts::CHOICES,
     &cost_budgets::TABLE,
+    &config_drift_changes::TABLE,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,
@@ -236,6 +238,7 @@ const ALL: &[&Table] = &[
     &rejects::TABLE,
     &log::MODELS,
     &log::FEEDBACK,
+    &log::ACTIONS,
     &log::EPOCHS,
     &log::TABLES,
     &log::COLUMNS,
