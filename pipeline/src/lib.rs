@@ -14,8 +14,11 @@
 //! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
+//! - [`action`], [`executor`]: policies and what they do to resources, step by step
 //! - [`command`]: one file a subcommand
 
+pub mod action;
+mod answer;
 pub mod checkpoint;
 pub mod clock;
 pub mod cluster;

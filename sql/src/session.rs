@@ -174,6 +174,7 @@ async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
     register_log("models", Rows::Ready(log::models(state)))?;
     register_log("feedback", Rows::Ready(log::feedback(state)))?;
     register_log("actions", Rows::Ready(log::actions(state)))?;
+    register_log("action_status", Rows::Ready(log::action_status(state)))?;
     register_log("epochs", Rows::Epochs(catalog.history()))?;
     register_log("tables", Rows::Ready(log::tables(state)))?;
     let mut views = Vec::new();

@@ -8,6 +8,7 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::{Error, Result, table, view};
@@ -19,6 +20,24 @@ use crate::{Error, Result, table, view};
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
     let mut parser = DFParserBuilder::new(text).with_dialect(&GenericDialect {}).build()?;
     Ok(parser.parse_statements()?.into())
+}
+
+/// Whether a text is one query with a condition of its own: `SELECT … WHERE …`, not of all rows.
+///
+/// # Errors
+/// [`Error::Query`] where the text is no SQL, [`Error::Configuration`] where it is no single `SELECT`.
+pub fn has_condition(text: &str) -> Result<bool> {
+    let refused = || Error::Configuration("the text must be one SELECT".to_owned());
+    let mut statements = parse(text)?;
+    let (Some(Statement::Statement(only)), true) = (statements.pop(), statements.is_empty()) else {
+        return Err(refused());
+    };
+    let SqlStatement::Query(query) = *only else { return Err(refused()) };
+    let SetExpr::Select(select) = *query.body else { return Err(refused()) };
+    Ok(select.selection.is_some_and(|condition| {
+        let bare = condition.to_string().to_ascii_lowercase().replace([' ', '(', ')'], "");
+        !matches!(bare.as_str(), "true" | "1=1")
+    }))
 }
 
 /// Whether a text, as typed so far, ends with a whole statement: a semicolon
@@ -130,6 +149,17 @@ fn is_within(output: &str, folder: Option<&std::path::Path>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selection_of_everything_has_no_condition() {
+        assert!(has_condition("select a from t where b = 1 limit 3").unwrap());
+        for all in ["select a from t", "select a from t where true", "select a from t where (1 = 1)"] {
+            assert!(!has_condition(all).unwrap(), "{all}");
+        }
+        for none in ["select a from t where b union select 1", "select 1; select 2", "set a = 1", ""] {
+            assert!(has_condition(none).is_err(), "{none}");
+        }
+    }
 
     #[test]
     fn a_statement_is_complete_at_a_semicolon_outside_of_quotes_and_comments() {

@@ -11,8 +11,8 @@ use cloudops_sql::session::Session;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use super::explain::rows;
 use super::{print, print_json};
+use crate::answer::rows;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod act;
 mod backfill;
 mod datasets;
 mod demo;
@@ -65,6 +66,8 @@ enum Command {
     Explain(explain::Explain),
     /// Say what a cost anomaly was: later days are judged with it.
     Feedback(feedback::Feedback),
+    /// Act on what the tables say, by policies with guard-rails.
+    Act(act::Act),
     /// Compute an epoch again from the input, and compare it byte for byte with what was committed.
     Replay(replay::Replay),
     /// Check a job: configuration, catalog, models, library, input, room. Writes nothing.
@@ -104,6 +107,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Models(models) => models.execute(runtime),
         Command::Explain(explain) => explain.execute(),
         Command::Feedback(feedback) => feedback.execute(),
+        Command::Act(act) => act.execute(),
         Command::Replay(replay) => replay.execute(runtime),
         Command::Doctor(doctor) => doctor.execute(runtime),
         Command::Datasets(datasets) => datasets.execute(),

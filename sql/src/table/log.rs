@@ -1,4 +1,4 @@
-//! `models`, `feedback`, `actions`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
+//! `models`, `feedback`, `actions`, `action_status`, `epochs`, `tables`, `columns`: what the log, and we, say about ourselves.
 //!
 //! Their rows are built when asked for. `epochs` reads the whole log again,
 //! because the fold does not keep what only the past knows; all others are at
@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListBuilder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 use super::{Kind, SOURCE, Table, Type, optional, required};
 use crate::Result;
 use crate::catalog::State;
-use crate::catalog::action::{Act, Step};
+use crate::catalog::action::{Act, Action, Step};
 use crate::catalog::history::{Committed, History};
 use crate::catalog::record::{DataFile, Feedback, Promote, SourceCommit};
 use crate::view::{self, View};
@@ -107,6 +107,36 @@ pub(super) const ACTIONS: Table = Table {
         optional("detail", Type::Text, "the step, JSON: proposal, call, outcome, or reason"),
     ],
     sort: &["seq"],
+    statistics: &[],
+};
+
+pub(super) const ACTION_STATUS: Table = Table {
+    name: "action_status",
+    description: "where an action on a resource stands",
+    kind: Kind::Log,
+    own: &[
+        required("action_id", Type::Text, "the action"),
+        required("policy", Type::Text, "the policy that proposed it"),
+        required("resource", Type::Text, "the resource's id"),
+        required(
+            "phase",
+            Type::Text,
+            "'marked', 'executing', 'executed', 'verified', 'differs', 'failed', 'undoing', 'undone' or \
+             'withdrawn'",
+        ),
+        required("parts", Type::I32, "calls that it takes"),
+        required("done", Type::I32, "of them made"),
+        required("undone", Type::I32, "of those taken back"),
+        required("is_open_call", Type::Flag, "whether a call was begun whose outcome is not known"),
+        required("approvals", Type::I32, "people who have to agree"),
+        optional("approved_by", Type::Texts, "those who have"),
+        optional("saving", Type::F64, "what it saves in a month, by its policy's query"),
+        optional("proposed_at", Type::Instant, "wall clock when it was proposed, UTC"),
+        optional("grace_until", Type::Instant, "wall clock before which nothing is done, UTC"),
+        required("executor", Type::Text, "who does it"),
+        required("evidence", Type::Text, "the row that the query found, and the resource then, JSON"),
+    ],
+    sort: &["action_id"],
     statistics: &[],
 };
 
@@ -329,6 +359,47 @@ pub(crate) fn actions(state: &State) -> RecordBatch {
             Arc::new(undo.into_iter().collect::<BooleanArray>()),
             Arc::new(tokens.into_iter().collect::<StringArray>()),
             Arc::new(details.collect::<StringArray>()),
+        ],
+    )
+}
+
+/// The rows of `action_status`.
+pub(crate) fn action_status(state: &State) -> RecordBatch {
+    let all = || state.actions.all.iter();
+    let text = |value: fn(&Action) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(all().map(|(_, action)| value(action))))
+    };
+    let count = |value: fn(&Action) -> usize| -> ArrayRef {
+        Arc::new(Int32Array::from_iter_values(all().map(|(_, action)| value(action) as i32)))
+    };
+    let mut agreed = ListBuilder::new(StringBuilder::new()).with_field(Field::new(
+        "item",
+        DataType::Utf8,
+        false,
+    ));
+    for (_, action) in all() {
+        action.approved_by.iter().for_each(|by| agreed.values().append_value(by));
+        agreed.append(true);
+    }
+    let open = all().map(|(_, action)| Some(action.intent.is_some()));
+    batch(
+        &ACTION_STATUS,
+        vec![
+            Arc::new(StringArray::from_iter_values(all().map(|(id, _)| id))),
+            text(|action| action.proposal.policy.clone()),
+            text(|action| action.proposal.resource_id.clone()),
+            text(|action| action.phase.name().to_owned()),
+            count(|action| action.proposal.parts.len()),
+            count(|action| action.done.len()),
+            count(|action| action.undone.len()),
+            Arc::new(open.collect::<BooleanArray>()),
+            count(|action| action.proposal.approvals as usize),
+            Arc::new(agreed.finish()),
+            Arc::new(all().map(|(_, action)| action.proposal.saving).collect::<Float64Array>()),
+            instants(all().map(|(_, action)| action.proposed_at_us)),
+            instants(all().map(|(_, action)| action.proposal.grace_until_us)),
+            text(|action| action.proposal.executor.clone()),
+            text(|action| action.proposal.evidence.to_string()),
         ],
     )
 }

@@ -239,6 +239,7 @@ const ALL: &[&Table] = &[
     &log::MODELS,
     &log::FEEDBACK,
     &log::ACTIONS,
+    &log::ACTION_STATUS,
     &log::EPOCHS,
     &log::TABLES,
     &log::COLUMNS,

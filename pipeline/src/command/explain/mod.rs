@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use super::{print, print_json};
+use crate::answer::rows;
 use crate::config::Config;
 
 mod input;
@@ -274,18 +275,6 @@ fn card(
     let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let card = serde_json::from_slice(&text).with_context(|| format!("in {}", path.display()))?;
     Ok(Some(card))
-}
-
-/// A query's rows as JSON objects.
-pub(super) async fn rows(session: &mut Session, query: &str) -> Result<Vec<Map<String, Value>>> {
-    let batches = session.query(query).await?.collect().await?;
-    // As `cloudops sql` gives them: what a row lacks is null, and not left out.
-    let explicit = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
-    let mut writer = explicit.build::<_, arrow::json::writer::JsonArray>(Vec::new());
-    writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
-    writer.finish()?;
-    let bytes = writer.into_inner();
-    Ok(if bytes.is_empty() { Vec::new() } else { serde_json::from_slice(&bytes)? })
 }
 
 /// Text as SQL writes it.

@@ -1,0 +1,79 @@
+//! A deed as parts: the calls it takes, for a resource as it was found.
+
+use anyhow::{Context, Result, bail};
+use cloudops_sql::catalog::action::Action;
+use serde_json::{Map, Value};
+
+use super::policy::{Deed, Policy};
+use crate::executor::observed::Size;
+use crate::executor::{Backup, Kind, Observed, Operation, Outcome, Resource, Step, Token, Undo};
+use sha2::{Digest, Sha256};
+
+/// What stands in a plan for the copy that the part before makes.
+const COPY: &str = "of the part before";
+
+/// The resource that an id names; what is none of Amazon's is its executor's own.
+pub(super) fn resource(id: &str) -> Resource {
+    Resource::parse(id).unwrap_or_else(|_| Resource::foreign("", id))
+}
+
+/// The calls that a deed takes.
+pub(super) fn parts(
+    policy: &Policy,
+    kind: Kind,
+    found: &Observed,
+    row: &Map<String, Value>,
+) -> Result<Vec<Operation>> {
+    let copy = || Backup::Taken(COPY.to_owned());
+    Ok(match policy.deed {
+        Deed::Stop => vec![Operation::Stop],
+        Deed::Start => vec![Operation::Start],
+        Deed::Snapshot => vec![Operation::Snapshot],
+        Deed::Terminate => {
+            vec![Operation::Image { reboot: false }, Operation::Terminate { backup: copy() }]
+        }
+        Deed::Delete => vec![Operation::Snapshot, Operation::Delete { backup: copy() }],
+        Deed::Resize => {
+            let to = row.get("resize_to").and_then(Value::as_str);
+            let to = to.context("the query has no column `resize_to` of text")?;
+            Operation::Resize { to: Size::class(to) }.steps(kind, found)
+        }
+    })
+}
+
+/// Why an operation can never be taken back; none where it can.
+pub(super) fn irreversible(operation: &Operation, kind: Kind, found: &Observed) -> Option<&'static str> {
+    match operation.undo(kind, Some(found)) {
+        Undo::Irreversible { why } => Some(why),
+        Undo::By { .. } | Undo::Nothing => None,
+    }
+}
+
+/// Whether an operation would change nothing.
+pub(super) fn is_so(operation: &Operation, kind: Kind, found: &Observed) -> bool {
+    !operation.is_harmless() && operation.undo(kind, Some(found)) == Undo::Nothing
+}
+
+/// The token of a part: a digest of what it is a part of.
+pub(super) fn token(action: &str, part: usize, undo: bool) -> Result<Token> {
+    let digest = Sha256::digest(format!("{action} {part} {undo}"));
+    let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Token::new(text).map_err(anyhow::Error::new)
+}
+
+/// The call of an action's next part, for a resource as it is now.
+pub(super) fn call(id: &str, action: &Action, before: Option<Observed>) -> Result<Step> {
+    let part = action.done.len();
+    let planned = action.proposal.parts.get(part).context("the action has no such part")?;
+    let mut operation: Operation = serde_json::from_value(planned.clone())?;
+    if let Operation::Terminate { backup } | Operation::Delete { backup } = &mut operation
+        && matches!(backup, Backup::Taken(copy) if copy == COPY)
+    {
+        let Some(made) = action.done.last() else { bail!("no part before has made a copy") };
+        let outcome: Outcome = serde_json::from_value(made.outcome.clone())?;
+        let copy = outcome.created.context("the part before says of no copy")?;
+        *backup = Backup::Taken(copy.id);
+    }
+    let resource: Resource = serde_json::from_value(action.proposal.resource.clone())?;
+    Ok(Step { token: token(id, part, false)?, resource, operation, before })
+}
