@@ -14,6 +14,7 @@
 //! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
+//! - [`executor`]: what acts on resources: AWS, signed webhooks, commands
 //! - [`command`]: one file a subcommand
 
 pub mod checkpoint;
@@ -25,6 +26,7 @@ mod crew;
 pub mod dataflow;
 pub mod drift;
 pub mod engine;
+pub mod executor;
 mod forecaster;
 pub mod job;
 pub mod kernel;
