@@ -166,7 +166,7 @@ impl Running {
     fn kill(&mut self) {
         if let Ok(group) = i32::try_from(self.child.id()) {
             // An error says that there is nobody left.
-            drop(killpg(Pid::from_raw(group), Signal::SIGKILL));
+            killpg(Pid::from_raw(group), Signal::SIGKILL).ok();
         }
         drop(self.child.wait());
     }
