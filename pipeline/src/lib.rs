@@ -14,7 +14,8 @@
 //! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
 //! - [`learning`]: records to trained models
-//! - [`action`], [`executor`]: policies and what they do to resources, step by step
+//! - [`action`]: policies, and what they want done, step by step
+//! - [`executor`]: what acts on resources: AWS, signed webhooks, commands
 //! - [`command`]: one file a subcommand
 
 pub mod action;
@@ -28,6 +29,7 @@ mod crew;
 pub mod dataflow;
 pub mod drift;
 pub mod engine;
+pub mod executor;
 mod forecaster;
 pub mod job;
 pub mod kernel;

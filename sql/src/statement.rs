@@ -153,10 +153,14 @@ mod tests {
     #[test]
     fn a_selection_of_everything_has_no_condition() {
         assert!(has_condition("select a from t where b = 1 limit 3").unwrap());
-        for all in ["select a from t", "select a from t where true", "select a from t where (1 = 1)"] {
+        for all in
+            ["select a from t", "select a from t where true", "select a from t where (1 = 1)"]
+        {
             assert!(!has_condition(all).unwrap(), "{all}");
         }
-        for none in ["select a from t where b union select 1", "select 1; select 2", "set a = 1", ""] {
+        for none in
+            ["select a from t where b union select 1", "select 1; select 2", "set a = 1", ""]
+        {
             assert!(has_condition(none).is_err(), "{none}");
         }
     }

@@ -42,7 +42,11 @@ pub(super) fn parts(
 }
 
 /// Why an operation can never be taken back; none where it can.
-pub(super) fn irreversible(operation: &Operation, kind: Kind, found: &Observed) -> Option<&'static str> {
+pub(super) fn irreversible(
+    operation: &Operation,
+    kind: Kind,
+    found: &Observed,
+) -> Option<&'static str> {
     match operation.undo(kind, Some(found)) {
         Undo::Irreversible { why } => Some(why),
         Undo::By { .. } | Undo::Nothing => None,

@@ -200,7 +200,13 @@ impl Run<'_> {
             if let Some(why) = plan::irreversible(part, resource.kind, &found)
                 && !policy.irreversible
             {
-                self.tell(&policy.name, id, "", "skipped", &format!("nothing takes it back: {why}"));
+                self.tell(
+                    &policy.name,
+                    id,
+                    "",
+                    "skipped",
+                    &format!("nothing takes it back: {why}"),
+                );
                 return Ok(());
             }
             if let Some(protection) = found.forbidding(part) {
@@ -247,7 +253,10 @@ impl Run<'_> {
         }
         let agreed = action.approved_by.len() as u32;
         if agreed < proposal.approvals {
-            let why = format!("{agreed} of {} have agreed: cloudops act approve {id}", proposal.approvals);
+            let why = format!(
+                "{agreed} of {} have agreed: cloudops act approve {id}",
+                proposal.approvals
+            );
             self.tell_of(id, "waiting", &why);
             return Ok(());
         }
@@ -386,7 +395,9 @@ impl Run<'_> {
         let step: Step = serde_json::from_value(made.call.clone())?;
         let outcome: Outcome = serde_json::from_value(made.outcome.clone())?;
         match self.executor(&action.proposal.executor)?.settled(&step, &outcome) {
-            Ok(Settled::Done) => self.step(id, Said::Verified {}, "it is as it should be").map(drop),
+            Ok(Settled::Done) => {
+                self.step(id, Said::Verified {}, "it is as it should be").map(drop)
+            }
             Ok(Settled::Pending) => {
                 self.tell_of(id, "waiting", "what was done is under way");
                 Ok(())

@@ -42,7 +42,11 @@ pub(super) fn select(
         ask("population", &policy.population)?.into_keys().chain(rows.keys().cloned()).collect();
     let share = 100.0 * rows.len() as f64 / population.len().max(1) as f64;
     let over = if rows.len() > policy.max_resources {
-        Some(format!("{} resources are selected, max-resources is {}", rows.len(), policy.max_resources))
+        Some(format!(
+            "{} resources are selected, max-resources is {}",
+            rows.len(),
+            policy.max_resources
+        ))
     } else if share > policy.max_percent {
         let (some, all) = (rows.len(), population.len());
         Some(format!(

@@ -12,7 +12,8 @@ use crate::executor::{Operation, Outcome, Resource, Step, Undo};
 /// # Errors
 /// When nothing was done, a part cannot be taken back, or a call is refused.
 pub fn undo(run: &mut Run<'_>, id: &str) -> Result<Vec<&'static str>> {
-    let action = run.ledger.actions().find(id).with_context(|| format!("there is no action {id}"))?;
+    let action =
+        run.ledger.actions().find(id).with_context(|| format!("there is no action {id}"))?;
     ensure!(!action.done.is_empty(), "action {id} has done nothing: withdraw it");
     let mut lost = Vec::new();
     // All of it or nothing: looked at before the first call.
@@ -30,7 +31,9 @@ pub fn undo(run: &mut Run<'_>, id: &str) -> Result<Vec<&'static str>> {
         let Some(action) = run.ledger.actions().find(id).cloned() else { return Ok(lost) };
         let step: Step = match &action.intent {
             Some(intent) if intent.undo => serde_json::from_value(intent.call.clone())?,
-            Some(_) => bail!("action {id}: the outcome of a call is not known: run the policies first"),
+            Some(_) => {
+                bail!("action {id}: the outcome of a call is not known: run the policies first")
+            }
             None => match next(run, id, &action)? {
                 Next::Call(step) => step,
                 Next::Nothing => continue,

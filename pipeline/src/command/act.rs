@@ -21,14 +21,16 @@ use crate::executor::config::process_environment;
 
 /// Act on what the tables say, by policies: nothing is done without `--apply`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloudops act run --policies policies.yaml --catalog results\n  \
+#[command(
+    after_help = "Examples:\n  cloudops act run --policies policies.yaml --catalog results\n  \
     cloudops act run --policies policies.yaml --catalog results --apply\n  \
     cloudops act approve 3f1a9c --by ann --catalog results\n  \
     cloudops act undo 3f1a9c --policies policies.yaml --by ann --catalog results --apply\n  \
     cloudops act halt --by ann --reason 'migration' --catalog results\n\n\
     `run` makes one pass and is meant to be called again, by a timer: it proposes, waits for the grace \
     and for people to agree, looks again, executes and verifies. Every step is a row of the table \
-    `actions`; `action_status` has where each action stands.")]
+    `actions`; `action_status` has where each action stands."
+)]
 pub(super) struct Act {
     #[command(subcommand)]
     verb: Verb,

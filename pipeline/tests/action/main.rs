@@ -78,7 +78,10 @@ impl Scene {
         for (name, content) in [
             ("asked", ""),
             ("effects", ""),
-            ("state.json", r#"{"state": "running", "said": "running", "size": {"class": "m5.large"}}"#),
+            (
+                "state.json",
+                r#"{"state": "running", "said": "running", "size": {"class": "m5.large"}}"#,
+            ),
             ("provider.sh", PROVIDER),
         ] {
             std::fs::write(scene.path(name), content).unwrap();
@@ -88,7 +91,8 @@ impl Scene {
     }
 
     fn set(&self, settings: &str) {
-        let settings: String = settings.lines().map(|line| format!("  {}\n", line.trim_start_matches('|'))).collect();
+        let settings: String =
+            settings.lines().map(|line| format!("  {}\n", line.trim_start_matches('|'))).collect();
         let policies = format!(
             "executors:\n- kind: command\n  name: files\n  program: /bin/sh\n  arguments: [{}, {}]\n  looks: true\n\
              policies:\n- name: stop-drifted\n  executor: files\n  do: stop\n\
@@ -139,13 +143,16 @@ impl Scene {
 
     /// Where actions stand, by resource.
     fn phases(&self) -> Vec<String> {
-        let rows = self.sql("select resource, phase from action_status order by proposed_at, resource");
+        let rows =
+            self.sql("select resource, phase from action_status order by proposed_at, resource");
         let name = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
         rows.iter().map(|row| format!("{} {}", name(row, "resource"), name(row, "phase"))).collect()
     }
 
     fn action(&self, resource: &str) -> String {
-        let query = format!("select action_id from action_status where resource = '{resource}' order by proposed_at desc");
+        let query = format!(
+            "select action_id from action_status where resource = '{resource}' order by proposed_at desc"
+        );
         self.sql(&query)[0]["action_id"].as_str().unwrap().to_owned()
     }
 }
@@ -213,7 +220,8 @@ fn people_have_to_agree() {
     assert_eq!(scene.lines("effects"), ["stop"]);
     let steps = scene.sql("select step from actions order by seq");
     let steps: Vec<&str> = steps.iter().map(|row| row["step"].as_str().unwrap()).collect();
-    let told = ["proposed", "approved", "approved", "halted", "resumed", "intended", "done", "verified"];
+    let told =
+        ["proposed", "approved", "approved", "halted", "resumed", "intended", "done", "verified"];
     assert_eq!(steps, told);
 }
 
@@ -239,12 +247,17 @@ fn what_has_changed_is_withdrawn() {
     scene.run(true);
     let action = scene.action("i-9");
     assert!(scene.act(&["approve", &action, "--by", "ann"]).status.success());
-    std::fs::write(scene.path("state-i-9.json"), r#"{"state": "stopped", "said": "stopped"}"#).unwrap();
+    std::fs::write(scene.path("state-i-9.json"), r#"{"state": "stopped", "said": "stopped"}"#)
+        .unwrap();
     let said = scene.run(true);
-    assert!(said.iter().any(|said| said.contains("not as it was when this was proposed")), "{said:?}");
+    assert!(
+        said.iter().any(|said| said.contains("not as it was when this was proposed")),
+        "{said:?}"
+    );
     assert_eq!(scene.lines("effects"), [""; 0]);
     // Nobody selects it any more; and one that a person objects to.
-    std::fs::write(scene.path("state-i-9.json"), r#"{"state": "running", "said": "running"}"#).unwrap();
+    std::fs::write(scene.path("state-i-9.json"), r#"{"state": "running", "said": "running"}"#)
+        .unwrap();
     scene.run(true);
     let objected = scene.action("i-9");
     let reason = ["withdraw", &objected, "--by", "ann", "--reason", "needed"];
@@ -255,7 +268,10 @@ fn what_has_changed_is_withdrawn() {
 
 #[test]
 fn what_was_done_is_taken_back_and_the_policy_stops() {
-    let scene = Scene::new(&with(BOTH, "grace: 0s\napprovals: {people: 0}\nbreaker: {of-last: 5, undone: 2}"));
+    let scene = Scene::new(&with(
+        BOTH,
+        "grace: 0s\napprovals: {people: 0}\nbreaker: {of-last: 5, undone: 2}",
+    ));
     scene.run(true);
     assert_eq!(scene.lines("effects"), ["stop", "stop"]);
     let policies = scene.path("policies.yaml");
@@ -282,7 +298,10 @@ fn a_refused_call_is_told_and_not_repeated() {
     let scene = Scene::new(&with(ONE, "grace: 0s\napprovals: {people: 0}"));
     std::fs::write(scene.path("refuses"), "").unwrap();
     let said = scene.run(true);
-    assert!(said.iter().any(|said| said.starts_with("failed i-9") && said.contains("not today")), "{said:?}");
+    assert!(
+        said.iter().any(|said| said.starts_with("failed i-9") && said.contains("not today")),
+        "{said:?}"
+    );
     scene.run(true);
     assert_eq!(scene.lines("asked").iter().filter(|ask| *ask == "perform").count(), 1);
     assert_eq!(scene.phases(), ["i-9 failed"]);
@@ -307,7 +326,10 @@ fn a_kill_between_any_two_steps_neither_loses_nor_repeats() {
             assert_eq!(scene.lines("effects"), ["stop", "stop"], "{kill} {at}");
             assert_eq!(scene.phases(), ["i-1 verified", "i-9 verified"], "{kill} {at}");
             let done = scene.sql("select resource, count(*) as done from actions where step = 'done' group by resource");
-            assert!(done.len() == 2 && done.iter().all(|row| row["done"] == 1), "{kill} {at}: {done:?}");
+            assert!(
+                done.len() == 2 && done.iter().all(|row| row["done"] == 1),
+                "{kill} {at}: {done:?}"
+            );
         }
     }
 }
@@ -321,7 +343,8 @@ fn two_programs_at_once_do_it_once() {
         }
     });
     scene.run(true);
-    let open = scene.sql("select * from action_status where phase not in ('verified', 'withdrawn')");
+    let open =
+        scene.sql("select * from action_status where phase not in ('verified', 'withdrawn')");
     assert!(open.is_empty(), "{open:?}");
     let effects = scene.lines("effects").len();
     let done = scene.sql("select distinct token from actions where step = 'done'").len();

@@ -175,7 +175,7 @@ impl Job {
 }
 
 /// A program may only stop because the store did not answer, or because it was replaced.
-fn allowed(error: &anyhow::Error) -> Result<(), String> {
+pub(crate) fn allowed(error: &anyhow::Error) -> Result<(), String> {
     use cloudops_sql::Error;
     let ours = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
     match ours {

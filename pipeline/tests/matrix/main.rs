@@ -5,6 +5,8 @@
 //! and the deletion of dead files, each started again until it is done. One operation of all of these
 //! fails, or in the soak several. Epochs go one at a time, so that a case is the same case again.
 //!
+//! [`actions`] does so to actions on resources: each call has its effect once.
+//!
 //! [`power`] does the same to the disk beneath the local store.
 //!
 //! ```text
@@ -18,6 +20,7 @@
     reason = "a case that fails, fails the test"
 )]
 
+mod actions;
 mod case;
 #[path = "../support/configuration.rs"]
 mod configuration;

@@ -1,4 +1,4 @@
-//! moto's S3 server, started for a test and stopped after it.
+//! moto's server, AWS on a port of this machine, started for a test and stopped after it.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,6 +19,20 @@ impl Moto {
     /// Starts a server with a bucket `lake`, and lets all commands to come know of it; `None` where no
     /// Python is named that has moto.
     pub(crate) fn start() -> Option<Self> {
+        let (moto, endpoint) = Self::serve()?;
+        let known = vec![
+            ("AWS_ENDPOINT", endpoint),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ];
+        assert!(ENVIRONMENT.set(known).is_ok(), "one such server a test process");
+        Some(moto)
+    }
+
+    /// Starts a server and gives its address too; there may be several, each with a state of its own.
+    pub(crate) fn serve() -> Option<(Self, String)> {
         let Some(python) = std::env::var_os("CLOUDOPS_PYTHON") else {
             println!("skipped: CLOUDOPS_PYTHON does not name a Python that has moto");
             return None;
@@ -45,15 +59,7 @@ impl Moto {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let known = vec![
-            ("AWS_ENDPOINT", format!("http://{address}")),
-            ("AWS_ALLOW_HTTP", "true".to_owned()),
-            ("AWS_REGION", "us-east-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ];
-        assert!(ENVIRONMENT.set(known).is_ok(), "one server a test process");
-        Some(moto)
+        Some((moto, format!("http://{address}")))
     }
 }
 

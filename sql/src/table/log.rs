@@ -134,7 +134,11 @@ pub(super) const ACTION_STATUS: Table = Table {
         optional("proposed_at", Type::Instant, "wall clock when it was proposed, UTC"),
         optional("grace_until", Type::Instant, "wall clock before which nothing is done, UTC"),
         required("executor", Type::Text, "who does it"),
-        required("evidence", Type::Text, "the row that the query found, and the resource then, JSON"),
+        required(
+            "evidence",
+            Type::Text,
+            "the row that the query found, and the resource then, JSON",
+        ),
     ],
     sort: &["action_id"],
     statistics: &[],
