@@ -92,7 +92,7 @@ impl Cloud {
                 .subnet_id(subnet)
                 .min_count(1)
                 .max_count(1)
-                .tag_specifications(tagged(ResourceType::Instance, tags))
+                .set_tag_specifications(tagged(ResourceType::Instance, tags))
                 .send(),
         );
         Resource::parse(answer.instances()[0].instance_id().unwrap()).unwrap()
@@ -113,7 +113,7 @@ impl Cloud {
                 .volume_type(VolumeType::Gp3)
                 .iops(3500)
                 .throughput(250)
-                .tag_specifications(tagged(ResourceType::Volume, tags))
+                .set_tag_specifications(tagged(ResourceType::Volume, tags))
                 .send(),
         );
         Resource::parse(answer.volume_id().unwrap()).unwrap()
@@ -173,9 +173,11 @@ fn executor(endpoint: &str, credentials: &std::path::Path, more: &str) -> Box<dy
     config.build(&|_| None, Arc::new(SystemClock)).unwrap()
 }
 
-pub(crate) fn tagged(kind: ResourceType, tags: &[(&str, &str)]) -> TagSpecification {
-    let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build());
-    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
+/// No tags are no specification of any.
+fn tagged(kind: ResourceType, tags: &[(&str, &str)]) -> Option<Vec<TagSpecification>> {
+    let list = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build());
+    let all = TagSpecification::builder().resource_type(kind).set_tags(Some(list.collect()));
+    (!tags.is_empty()).then(|| vec![all.build()])
 }
 
 pub(crate) fn map(tags: &[(&str, &str)]) -> BTreeMap<String, String> {

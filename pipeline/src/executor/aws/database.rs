@@ -163,6 +163,9 @@ impl Session<'_> {
         let multi_zone = build.multi_zone == Some(true);
         let zone = like.zone.clone().filter(|_| !multi_zone);
         let groups = Some(build.security_groups.clone()).filter(|groups| !groups.is_empty());
+        // Default groups go with the engine's version, which the snapshot knows.
+        let own = |name: &Option<String>| name.clone().filter(|name| !name.starts_with("default"));
+        let (parameters, options) = (own(&build.parameters), own(&build.options));
         let tags = tag_list(&tags_again(step, like));
         let call = || {
             self.rds
@@ -175,8 +178,8 @@ impl Session<'_> {
                 .set_storage_type(build.storage_type.clone())
                 .set_db_subnet_group_name(build.subnet.clone())
                 .set_vpc_security_group_ids(groups.clone())
-                .set_db_parameter_group_name(build.parameters.clone())
-                .set_option_group_name(build.options.clone())
+                .set_db_parameter_group_name(parameters.clone())
+                .set_option_group_name(options.clone())
                 .set_port(build.port)
                 .set_multi_az(build.multi_zone)
                 .set_availability_zone(zone.clone())
