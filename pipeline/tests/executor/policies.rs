@@ -89,7 +89,9 @@ fn an_instance_is_imaged_terminated_and_launched_again() {
     cloud.protect(&instance, false);
     let (id, news) = scene.run(true);
     let id = id.unwrap_or_else(|| panic!("{news:?}"));
-    assert!(cloud.executor.look(&instance).unwrap().is_none_or(|found| found.state == State::Ending));
+    assert!(
+        cloud.executor.look(&instance).unwrap().is_none_or(|found| found.state == State::Ending)
+    );
     let before = cloud.instances().len();
     scene.undo(&id);
     let after = cloud.instances();

@@ -86,18 +86,22 @@ impl Clock for Ticking {
 
 /// A pass over the policies, then everything taken back, each program started again until it is done; gives
 /// what is left, and how many operations of the store it took.
-fn carry_out(name: &str, faults: &[(u64, Fault)]) -> std::result::Result<(Actions, Estate, u64), String> {
+fn carry_out(
+    name: &str,
+    faults: &[(u64, Fault)],
+) -> std::result::Result<(Actions, Estate, u64), String> {
     let world = World::new(faults);
     let (estate, clock) = (Shared::default(), Arc::new(Ticking::default()));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policies.yaml");
     std::fs::write(&file, POLICIES).unwrap();
     let policies = Policies::read(&file).unwrap();
-    let mut again = |work: &dyn Fn(&mut Run<'_>, &Runtime) -> anyhow::Result<bool>| {
+    let again = |work: &dyn Fn(&mut Run<'_>, &Runtime) -> anyhow::Result<bool>| {
         for _ in 0..STARTS {
             mount(name, Simulated::over(&world));
             let runtime = Runtime::new().unwrap();
-            let opened = runtime.block_on(Catalog::open_at(Simulated::over(&world), Path::default()));
+            let opened =
+                runtime.block_on(Catalog::open_at(Simulated::over(&world), Path::default()));
             let ended = opened.map_err(anyhow::Error::from).and_then(|catalog| {
                 let executors: BTreeMap<String, Box<dyn Executor>> =
                     [("estate".to_owned(), Box::new(estate.clone()) as _)].into();
@@ -129,10 +133,8 @@ fn carry_out(name: &str, faults: &[(u64, Fault)]) -> std::result::Result<(Action
             let all = actions.all.iter();
             all.filter(|(_, action)| action.phase == phase).map(|(id, _)| id.clone()).collect()
         };
-        let (done, begun) = (
-            of(Phase::Verified, pass.ledger.actions()),
-            of(Phase::Undoing, pass.ledger.actions()),
-        );
+        let (done, begun) =
+            (of(Phase::Verified, pass.ledger.actions()), of(Phase::Undoing, pass.ledger.actions()));
         for id in begun.into_iter().chain(done) {
             undo(pass, &id)?;
         }

@@ -334,8 +334,8 @@ impl Actions {
         Ok(())
     }
 
-    /// Takes a step up that [`check`](Self::check) allows.
-    pub(super) fn apply(&mut self, number: u64, act: Act) {
+    /// Takes a step up that [`check`](Self::check) allows, at its number in the log.
+    pub fn apply(&mut self, number: u64, act: Act) {
         match &act.step {
             Step::Halted { reason } => self.halted = Some(reason.clone()),
             Step::Resumed {} => self.halted = None,
