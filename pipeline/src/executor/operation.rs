@@ -191,7 +191,7 @@ impl Operation {
             Self::Start if before.state == State::Running => Undo::Nothing,
             Self::Stop => Undo::by(Self::Start),
             Self::Start => Undo::by(Self::Stop),
-            Self::Resize { to } => undo_resize(to, &before.size),
+            Self::Resize { to } => undo_resize(kind, to, &before.size),
             // The copy stays, and may be deleted in a step of its own.
             Self::Snapshot | Self::Image { .. } => Undo::Nothing,
             Self::Terminate { backup } => match backup {
@@ -200,8 +200,8 @@ impl Operation {
                         from: image.clone(),
                         like: Box::new(before.clone()),
                     },
-                    lost: "its id, its addresses, what was in memory, user data, and its places in \
-                           target groups; volumes are those of the image",
+                    lost: "its id, its addresses, what was in memory, user data, its places in target \
+                           groups, and the tags of its volumes, which are made from the image",
                 },
                 Backup::Waived(_) => Undo::Irreversible { why: "no image was taken before" },
             },
@@ -213,7 +213,10 @@ impl Operation {
                     },
                     lost: match kind {
                         Kind::Volume => "its id",
-                        _ => "what was written after the snapshot, and automated backups",
+                        _ => {
+                            "what was written after the snapshot, automated backups, and settings that \
+                             no snapshot holds, such as windows and monitoring"
+                        }
                     },
                 },
                 Backup::Waived(_) => Undo::Irreversible { why: "no snapshot was taken before" },
@@ -240,19 +243,20 @@ impl Operation {
     }
 }
 
-fn undo_resize(to: &Size, before: &Size) -> Undo {
+fn undo_resize(kind: Kind, to: &Size, before: &Size) -> Undo {
     if to.holds_for(before) {
         return Undo::Nothing;
     }
     if to.storage_gib.is_some() && to.storage_gib != before.storage_gib {
         return Undo::Irreversible { why: "storage that has grown cannot shrink" };
     }
+    // A volume that changes its type loses what it was given of these; elsewhere they stay as they are.
+    let is_volume = kind == Kind::Volume;
     let changed = Size {
         class: to.class.as_ref().and(before.class.clone()),
         storage_gib: None,
-        // A type of its own limits: what was paid for before is said again in full.
-        iops: before.iops,
-        throughput_mib: before.throughput_mib,
+        iops: before.iops.filter(|_| is_volume || to.iops.is_some()),
+        throughput_mib: before.throughput_mib.filter(|_| is_volume || to.throughput_mib.is_some()),
     };
     Undo::by(Operation::Resize { to: changed })
 }

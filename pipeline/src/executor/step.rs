@@ -117,17 +117,20 @@ pub struct Outcome {
 
 impl Outcome {
     /// It was done now.
-    pub(super) fn done() -> Self {
+    #[must_use]
+    pub fn done() -> Self {
         Self::default()
     }
 
     /// It was so already.
-    pub(super) fn already() -> Self {
+    #[must_use]
+    pub fn already() -> Self {
         Self { already: true, ..Self::default() }
     }
 
     /// With what was made.
-    pub(super) fn with(self, created: Resource) -> Self {
+    #[must_use]
+    pub fn with(self, created: Resource) -> Self {
         Self { created: Some(created), ..self }
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ec2::types::{
@@ -17,14 +18,49 @@ use cloudops_pipeline::executor::{
 
 use super::moto::Moto;
 
-pub(crate) const REGION: &str = "us-east-1";
-pub(crate) const ZONE: &str = "us-east-1b";
+/// A region each: what is in one is not in another, so that all tests share a server.
+const REGIONS: [&str; 22] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "ca-central-1",
+    "sa-east-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-east-1",
+    "ap-northeast-3",
+    "ca-west-1",
+    "eu-south-1",
+    "eu-central-2",
+    "me-south-1",
+];
+
+/// A region that executors here may act in too, and where nothing is.
+pub(crate) const EMPTY: &str = "af-south-1";
+
+/// The server, for as long as a test has it.
+static SERVER: Mutex<Weak<(Moto, String)>> = Mutex::new(Weak::new());
+
+/// How many regions are taken.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) struct Cloud {
-    _moto: Moto,
+    _server: Arc<(Moto, String)>,
     _dir: tempfile::TempDir,
     credentials: PathBuf,
     runtime: tokio::runtime::Runtime,
+    pub(crate) region: &'static str,
+    /// The region's last zone: not the one that moto would take by itself.
+    pub(crate) zone: String,
     pub(crate) endpoint: String,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) rds: aws_sdk_rds::Client,
@@ -34,7 +70,17 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// `None` where there is no moto.
     pub(crate) fn start() -> Option<Self> {
-        let (moto, endpoint) = Moto::serve()?;
+        let server = {
+            let mut running = SERVER.lock().unwrap();
+            let server = match running.upgrade() {
+                Some(server) => server,
+                None => Arc::new(Moto::serve()?),
+            };
+            *running = Arc::downgrade(&server);
+            server
+        };
+        let endpoint = server.1.clone();
+        let region = REGIONS[TAKEN.fetch_add(1, Ordering::Relaxed)];
         let dir = tempfile::tempdir().unwrap();
         let credentials = dir.path().join("credentials");
         let text = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n";
@@ -45,25 +91,31 @@ impl Cloud {
         let ec2 = aws_sdk_ec2::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .endpoint_url(&endpoint)
-            .region(Region::new(REGION))
+            .region(Region::new(region))
             .credentials_provider(keys.clone())
             .http_client(http.clone())
             .build();
         let rds = aws_sdk_rds::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .endpoint_url(&endpoint)
-            .region(Region::new(REGION))
+            .region(Region::new(region))
             .credentials_provider(keys)
             .http_client(http)
             .build();
-        let executor = executor(&endpoint, &credentials, "");
+        let ec2 = aws_sdk_ec2::Client::from_conf(ec2);
+        let zones = runtime.block_on(ec2.describe_availability_zones().send()).unwrap();
+        let zone = zones.availability_zones().iter().filter_map(|zone| zone.zone_name()).max();
+        let zone = zone.unwrap().to_owned();
+        let executor = executor(region, &endpoint, &credentials, "");
         Some(Self {
-            _moto: moto,
+            _server: server,
             _dir: dir,
             credentials,
             runtime,
+            region,
+            zone,
             endpoint,
-            ec2: aws_sdk_ec2::Client::from_conf(ec2),
+            ec2,
             rds: aws_sdk_rds::Client::from_conf(rds),
             executor,
         })
@@ -71,7 +123,7 @@ impl Cloud {
 
     /// Another executor for the same account, with more settings, at the server or before it.
     pub(crate) fn executor(&self, endpoint: &str, more: &str) -> Box<dyn Executor> {
-        executor(endpoint, &self.credentials, more)
+        executor(self.region, endpoint, &self.credentials, more)
     }
 
     pub(crate) fn run<T, E: std::fmt::Debug>(&self, call: impl Future<Output = Result<T, E>>) -> T {
@@ -80,7 +132,7 @@ impl Cloud {
 
     /// Launches an instance in the default subnet of the zone.
     pub(crate) fn launch(&self, tags: &[(&str, &str)]) -> Resource {
-        let zone = Filter::builder().name("availability-zone").values(ZONE).build();
+        let zone = Filter::builder().name("availability-zone").values(&self.zone).build();
         let subnets = self.run(self.ec2.describe_subnets().filters(zone).send());
         let subnet = subnets.subnets()[0].subnet_id().unwrap();
         let images = self.run(self.ec2.describe_images().owners("amazon").send());
@@ -108,7 +160,7 @@ impl Cloud {
         let answer = self.run(
             self.ec2
                 .create_volume()
-                .availability_zone(ZONE)
+                .availability_zone(&self.zone)
                 .size(9)
                 .volume_type(VolumeType::Gp3)
                 .iops(3500)
@@ -164,9 +216,9 @@ impl Cloud {
     }
 }
 
-fn executor(endpoint: &str, credentials: &std::path::Path, more: &str) -> Box<dyn Executor> {
+fn executor(region: &str, endpoint: &str, credentials: &Path, more: &str) -> Box<dyn Executor> {
     let text = format!(
-        "kind = \"aws\"\nname = \"test\"\nregions = [{REGION:?}, \"eu-west-1\"]\n\
+        "kind = \"aws\"\nname = \"test\"\nregions = [{region:?}, {EMPTY:?}]\n\
          endpoint = {endpoint:?}\ncredentials_file = {credentials:?}\npause = \"1ms\"\n{more}"
     );
     let config: ExecutorConfig = toml::from_str(&text).unwrap();

@@ -6,7 +6,7 @@ use cloudops_pipeline::executor::error::code;
 use cloudops_pipeline::executor::observed::{Protection, Size};
 use cloudops_pipeline::executor::{Backup, Kind, Operation, Resource, State, Undo};
 
-use super::cloud::{Cloud, REGION, created, map, refusal};
+use super::cloud::{Cloud, created, map, refusal};
 
 fn database(cloud: &Cloud) -> Resource {
     let tag = aws_sdk_rds::types::Tag::builder().key("team").value("a").build();
@@ -24,7 +24,7 @@ fn database(cloud: &Cloud) -> Resource {
             .tags(tag)
             .send(),
     );
-    Resource::parse(&format!("arn:aws:rds:{REGION}:123456789012:db:orders")).unwrap()
+    Resource::parse(&format!("arn:aws:rds:{}:123456789012:db:orders", cloud.region)).unwrap()
 }
 
 fn copies(cloud: &Cloud) -> usize {
@@ -70,7 +70,7 @@ fn a_database_is_copied_deleted_and_restored_under_its_name() {
     let database = database(&cloud);
     // What was written before it stopped is in the copy.
     cloud.twice(&cloud.step("b1", &database, Operation::Stop));
-    // moto, other than AWS, makes automated snapshots as it stops nothing; only ours are counted.
+    // moto also makes an automated snapshot; only ours are counted.
     let copy = cloud.step("b2", &database, Operation::Snapshot);
     let snapshot = created(&cloud.twice(&copy), Kind::DatabaseSnapshot);
     assert_eq!((snapshot.id.as_str(), copies(&cloud)), ("cloudops-b2", 1));

@@ -3,7 +3,12 @@
 //! What is asserted of every step that changes something is that performing it twice, with the outcome of
 //! the first forgotten as a crash would, has the effect of once.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a step that fails, fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a step that fails, fails the test"
+)]
 
 #[cfg(feature = "aws")]
 mod cloud;

@@ -70,6 +70,7 @@ impl<'a> Scene<'a> {
             undo(pass, id).unwrap();
             pass.ledger.actions().find(id).unwrap().phase.name()
         });
+        println!("{news:#?}");
         assert_eq!(phase, "undone", "{news:?}");
         phase
     }

@@ -6,7 +6,7 @@ use cloudops_pipeline::executor::{
     Backup, Error, Kind, Observed, Operation, Resource, State, Step, Token, Undo,
 };
 
-use super::cloud::{Cloud, ZONE, created, map, refusal};
+use super::cloud::{Cloud, created, map, refusal};
 
 fn delete(snapshot: &str) -> Operation {
     Operation::Delete { backup: Backup::Taken(snapshot.to_owned()) }
@@ -23,7 +23,7 @@ fn a_volume_is_copied_deleted_and_restored() {
     let tags = [("team", "a"), ("Name", "data")];
     let (volume, other) = (cloud.volume(&tags), cloud.volume(&[]));
     let before = cloud.look(&volume);
-    assert_eq!((before.state, before.zone.as_deref()), (State::Ready, Some(ZONE)));
+    assert_eq!((before.state, before.zone.clone()), (State::Ready, Some(cloud.zone.clone())));
     let size = Size {
         class: Some("gp3".to_owned()),
         storage_gib: Some(9),

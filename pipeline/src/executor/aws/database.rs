@@ -163,6 +163,7 @@ impl Session<'_> {
         let multi_zone = build.multi_zone == Some(true);
         let zone = like.zone.clone().filter(|_| !multi_zone);
         let groups = Some(build.security_groups.clone()).filter(|groups| !groups.is_empty());
+        let given = takes_iops(like);
         // Default groups go with the engine's version, which the snapshot knows.
         let own = |name: &Option<String>| name.clone().filter(|name| !name.starts_with("default"));
         let (parameters, options) = (own(&build.parameters), own(&build.options));
@@ -173,8 +174,8 @@ impl Session<'_> {
                 .db_instance_identifier(&step.resource.id)
                 .db_snapshot_identifier(from)
                 .set_db_instance_class(like.size.class.clone())
-                .set_iops(like.size.iops)
-                .set_storage_throughput(like.size.throughput_mib)
+                .set_iops(like.size.iops.filter(|_| given))
+                .set_storage_throughput(like.size.throughput_mib.filter(|_| given))
                 .set_storage_type(build.storage_type.clone())
                 .set_db_subnet_group_name(build.subnet.clone())
                 .set_vpc_security_group_ids(groups.clone())
@@ -189,6 +190,16 @@ impl Session<'_> {
         };
         self.caller.call(&step.what(), call).await?;
         Ok(Outcome::done().with(step.resource.clone()))
+    }
+}
+
+/// Whether numbers of operations and of throughput may be asked for: of smaller gp3 storage RDS tells them
+/// and takes none.
+fn takes_iops(like: &Observed) -> bool {
+    match like.build.storage_type.as_deref() {
+        Some("io1" | "io2") => true,
+        Some("gp3") => like.size.storage_gib >= Some(400),
+        _ => false,
     }
 }
 
