@@ -53,9 +53,14 @@ pub(super) fn irreversible(
     }
 }
 
-/// Whether an operation would change nothing.
-pub(super) fn is_so(operation: &Operation, kind: Kind, found: &Observed) -> bool {
-    !operation.is_harmless() && operation.undo(kind, Some(found)) == Undo::Nothing
+/// Whether a deed would change nothing: what is of the size already need not be stopped for it.
+pub(super) fn is_so(parts: &[Operation], kind: Kind, found: &Observed) -> bool {
+    let changes_nothing =
+        |part: &Operation| !part.is_harmless() && part.undo(kind, Some(found)) == Undo::Nothing;
+    match parts.iter().find(|part| matches!(part, Operation::Resize { .. })) {
+        Some(resize) => changes_nothing(resize),
+        None => parts.iter().all(changes_nothing),
+    }
 }
 
 /// The token of a part: a digest of what it is a part of.

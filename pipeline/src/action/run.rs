@@ -187,7 +187,7 @@ impl Run<'_> {
             }
         };
         let parts = plan::parts(policy, resource.kind, &found, row)?;
-        if parts.iter().all(|part| plan::is_so(part, resource.kind, &found)) {
+        if plan::is_so(&parts, resource.kind, &found) {
             self.tell(&policy.name, id, "", "skipped", "it is so already");
             return Ok(());
         }

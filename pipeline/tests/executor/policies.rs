@@ -70,7 +70,6 @@ impl<'a> Scene<'a> {
             undo(pass, id).unwrap();
             pass.ledger.actions().find(id).unwrap().phase.name()
         });
-        println!("{news:#?}");
         assert_eq!(phase, "undone", "{news:?}");
         phase
     }
@@ -124,6 +123,8 @@ fn a_running_instance_is_resized_and_back() {
     let scene = Scene::new(&cloud, "resize", &instance, "resize");
     let (id, news) = scene.run(true);
     let id = id.unwrap_or_else(|| panic!("{news:?}"));
+    let again = news.iter().filter(|news| news.what == "skipped" && news.why.contains("already"));
+    assert_eq!(again.count(), 9, "what is of the size already is not stopped again: {news:?}");
     let size = || cloud.look(&instance).size.class.unwrap_or_default();
     assert_eq!((size().as_str(), cloud.look(&instance).state), ("t3.small", State::Running));
     scene.undo(&id);
