@@ -238,6 +238,16 @@ policies:
     }
 
     #[test]
+    fn the_readme_has_a_policy_that_can_be_read() {
+        let readme = include_str!("../../../README.md");
+        let example = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let policies = read(example).unwrap();
+        let policy = policies.find("stop-unmanaged").unwrap();
+        assert_eq!(policy.deed, Deed::Stop);
+        assert_eq!(policy.approvals.two_for["env"], ["prod"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (from, to, message) in [
             (" WHERE kind = 'unmanaged'", "", "no condition"),
