@@ -35,7 +35,7 @@ pub fn undo(run: &mut Run<'_>, id: &str) -> Result<Vec<&'static str>> {
                 bail!("action {id}: the outcome of a call is not known: run the policies first")
             }
             None => match next(run, id, &action)? {
-                Next::Call(step) => step,
+                Next::Call(step) => *step,
                 Next::Nothing => continue,
                 Next::End => return Ok(lost),
             },
@@ -48,7 +48,7 @@ pub fn undo(run: &mut Run<'_>, id: &str) -> Result<Vec<&'static str>> {
 
 enum Next {
     /// This call.
-    Call(Step),
+    Call(Box<Step>),
     /// There was nothing to take back of this part.
     Nothing,
     /// All is taken back, or nothing more may be done now.
@@ -79,7 +79,7 @@ fn next(run: &mut Run<'_>, id: &str, action: &Action) -> Result<Next> {
         return Ok(Next::End);
     }
     if is_call {
-        return Ok(Next::Call(step));
+        return Ok(Next::Call(Box::new(step)));
     }
     let outcome = serde_json::to_value(Outcome { already: true, ..Outcome::default() })?;
     run.step(id, Said::Done { token: step.token.to_string(), outcome }, what)?;
