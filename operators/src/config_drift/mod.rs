@@ -1,10 +1,10 @@
 //! Config drift: what is declared, minus what is observed, as a difference that is maintained.
 //!
 //! Three kinds of input meet: declarations (Terraform, manifests, plain YAML), inventories, and audit events
-//! that change configuration. Each becomes [`fact`]s of single resources; [`documents`] compares whole
+//! that change configuration. Each becomes [`fact`]s of single resources; [`Documents`] compares whole
 //! declarations and inventories with those before. Facts are taken up in the order of event time, once the
 //! least watermark of all their streams has passed them, so that cuts, workers and restarts do not
-//! show. After each instant that says anything of a resource its drift is what [`Resource::drift`] gives of
+//! show. After each instant that says anything of a resource its drift is what `Resource::drift` gives of
 //! its state; what that has more or less than before appears or heals.
 //!
 //! - `changed`: an attribute that is declared has another value.
