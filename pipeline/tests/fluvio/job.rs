@@ -70,9 +70,12 @@ fn in_topics(place: &Place, cluster: &TestCluster) -> Vec<(String, String)> {
         let topic = publish(cluster, stream, messages);
         (format!("path = \"input/{stream}\""), format!("path = {:?}", cluster.address(&topic)))
     };
+    // A stream may have topics and files side by side.
+    let audit = publish(cluster, "audit", events(&place.path("input/audit")));
+    let audit = format!("path = [{:?}, \"input/changes\"]", cluster.address(&audit));
     vec![
         path("sensor", lines(&place.path("input/sensor"))),
-        path("audit", events(&place.path("input/audit"))),
+        ("path = [\"input/audit\", \"input/changes\"]".to_owned(), audit),
         path("cost", lines(&place.path("input/cost"))),
         ("mapping = { entity".to_owned(), "mapping = { encoding = \"csv\", entity".to_owned()),
         ("format = \"focus\"".to_owned(), "format = \"focus\"\nencoding = \"csv\"".to_owned()),
