@@ -13,6 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
+use cloudops_operators::key::hex;
 use flate2::read::MultiGzDecoder;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
@@ -298,7 +299,7 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(content))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

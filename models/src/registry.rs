@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cloudops_operators::key::hex;
 use cloudops_operators::score::{ModelId, ModelInfo, Scorer, ScorerFactory};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -491,7 +492,7 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn id_of(name: &str, sha256: &str) -> ModelId {

@@ -3,6 +3,7 @@
 //! A specification is data (TOML, JSON), travels inside the ONNX file it led
 //! to, and together with the samples decides every bit of it.
 
+use cloudops_operators::key::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -262,7 +263,7 @@ impl Specification {
             hash.update((channel.len() as u64).to_le_bytes());
             hash.update(channel);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize())
     }
 
     fn validate_shape(&self) -> Result<()> {

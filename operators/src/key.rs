@@ -60,6 +60,12 @@ pub fn hash(bytes: &[u8]) -> u64 {
     fold(state ^ bytes.len() as u64, K0)
 }
 
+/// Bytes as text: two digits each, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The pinned 128-bit digest of several texts, told apart from those of other texts by where each
 /// ends.
 ///

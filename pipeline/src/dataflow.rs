@@ -95,17 +95,17 @@ fn connect<'s>(
             (None, None)
         }
     };
-    if let Some(windows) = windows {
+    if let (Some(windows), Some((described, scored))) = (windows, path.stream.tables()) {
         let windows = path.feature(windows);
         if path.stream.output.windows {
-            ends.push(path.write(windows.clone(), path.stream.windows_table()));
+            ends.push(path.write(windows.clone(), described));
         }
         if path.stream.model.is_some() {
             let scores = path.score(windows);
             let verdicts = path.threshold(scores);
             ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
             ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
-            ends.push(path.write(path.contribute(verdicts.clone()), path.stream.scores_table()));
+            ends.push(path.write(path.contribute(verdicts.clone()), scored));
             if let Some(drift) = path.drift(verdicts, clock) {
                 ends.push(path.write(drift, "drift"));
             }

@@ -11,6 +11,7 @@ use cloudops_models::forecast::seasonal_naive::SeasonalNaive;
 use cloudops_models::forecast::theta::Theta;
 use cloudops_models::forecast::{self, Cadence, History};
 use cloudops_operators::forecast::{Ahead, DayAhead, ForecastConfig, Forecaster};
+use cloudops_operators::key::hex;
 use sha2::{Digest, Sha256};
 
 /// Names of the candidates.
@@ -59,8 +60,7 @@ impl Champions {
             })
         };
         let members = config.candidates.iter().map(member).collect::<Result<_>>()?;
-        let learned: String =
-            Sha256::digest(PRETRAINED).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let learned: String = hex(&Sha256::digest(PRETRAINED)[..4]);
         Ok(Self {
             champion: Champion::new(members),
             seasons: Prophet::default(),

@@ -15,6 +15,7 @@ use cloudops_operators::budget::{Budget, Budgets};
 use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::forecast::ForecastConfig;
+use cloudops_operators::key::hex;
 use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -141,25 +142,14 @@ impl StreamJob {
         self.model.as_ref().and_then(|model| model.name.as_deref()).unwrap_or(&self.name)
     }
 
-    /// Tables named by the kind of stream: `sensor_scores`, `audit_scores`, …
+    /// The tables of its windows and its scores; none of configuration, which has neither.
     #[must_use]
-    pub fn scores_table(&self) -> &'static str {
+    pub fn tables(&self) -> Option<(&'static str, &'static str)> {
         match self.kind {
-            StreamKind::Sensor => "sensor_scores",
-            StreamKind::Audit => "audit_scores",
-            StreamKind::Cost => "cost_scores",
-            StreamKind::Configuration => "config_scores",
-        }
-    }
-
-    /// The table of windows.
-    #[must_use]
-    pub fn windows_table(&self) -> &'static str {
-        match self.kind {
-            StreamKind::Sensor => "sensor_windows",
-            StreamKind::Audit => "audit_windows",
-            StreamKind::Cost => "cost_windows",
-            StreamKind::Configuration => "config_windows",
+            StreamKind::Sensor => Some(("sensor_windows", "sensor_scores")),
+            StreamKind::Audit => Some(("audit_windows", "audit_scores")),
+            StreamKind::Cost => Some(("cost_windows", "cost_scores")),
+            StreamKind::Configuration => None,
         }
     }
 
@@ -457,5 +447,5 @@ fn hash(streams: &[Arc<StreamJob>], config_drift: Option<&ConfigDriftJob>) -> St
     if let Some(config_drift) = config_drift {
         digest.update(format!("{:?}", config_drift.config));
     }
-    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize()[..8])
 }

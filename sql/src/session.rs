@@ -18,7 +18,7 @@ use datafusion::sql::parser::Statement;
 use crate::catalog::Catalog;
 use crate::table::files::Files;
 use crate::table::log::{self, Log, Rows};
-use crate::table::{self, Kind};
+use crate::table::{self, Kind, actions};
 use crate::view::{self, View};
 use crate::{Error, Result, function, statement};
 
@@ -173,8 +173,8 @@ async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
     };
     register_log("models", Rows::Ready(log::models(state)))?;
     register_log("feedback", Rows::Ready(log::feedback(state)))?;
-    register_log("actions", Rows::Ready(log::actions(state)))?;
-    register_log("action_status", Rows::Ready(log::action_status(state)))?;
+    register_log("actions", Rows::Ready(actions::actions(state)))?;
+    register_log("action_status", Rows::Ready(actions::action_status(state)))?;
     register_log("epochs", Rows::Epochs(catalog.history()))?;
     register_log("tables", Rows::Ready(log::tables(state)))?;
     let mut views = Vec::new();

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use cloudops_operators::key::hex;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -282,7 +283,7 @@ fn store(
         bytes += count as u64;
         bar.inc(count as u64);
     }
-    let found = hexadecimal(&hash.finalize());
+    let found = hex(&hash.finalize());
     if !expected.accepts(&found) {
         file.abandon()?;
         let expected = expected.sha256.to_owned();
@@ -300,14 +301,10 @@ fn digest(path: &Path) -> Result<String> {
     loop {
         let count = file.read(&mut block).map_err(read)?;
         if count == 0 {
-            return Ok(hexadecimal(&hash.finalize()));
+            return Ok(hex(&hash.finalize()));
         }
         hash.update(&block[..count]);
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_error(path: &Path, source: io::Error) -> Error {

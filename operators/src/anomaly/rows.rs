@@ -14,7 +14,7 @@ use super::{Anomalies, Judged};
 use crate::Result;
 use crate::account::days::{Facts, Origin};
 use crate::bill::REASON;
-use crate::key::digest;
+use crate::key::{digest, hex};
 use crate::schema::ENTITY_ID;
 use crate::schema::cost::{CURRENCY, DAY, KNOWN_ON, SERVICE, money, money_array};
 use crate::schema::result::{MODEL, MODEL_VERSION, OFFSET_FROM, OFFSET_TO, PARTITION, SCORE};
@@ -237,5 +237,5 @@ fn id(all: &Anomalies, unit: &Unit, day: i32, scope: Scope) -> String {
         &day.to_le_bytes(),
         scope.service().map_or(&[], name),
     ]);
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..8])
 }

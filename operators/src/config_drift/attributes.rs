@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 /// Paths and values.
-pub type Attributes = BTreeMap<String, String>;
+pub(super) type Attributes = BTreeMap<String, String>;
 
 /// What stands in the place of a value that is not to be seen.
-pub const MASKED: &str = "(sensitive)";
+pub(super) const MASKED: &str = "(sensitive)";
 
 /// What the names of attributes end with whose values are not to be seen.
 const SENSITIVE: [&str; 13] = [
@@ -69,7 +69,7 @@ fn mask_below(value: &mut Value) {
 
 /// The attributes of a JSON object; of anything else its value, at the path ``.
 #[must_use]
-pub fn flatten(body: &Value) -> Attributes {
+pub(super) fn flatten(body: &Value) -> Attributes {
     let mut found = Attributes::new();
     walk(body, String::new(), &mut found);
     found
@@ -101,7 +101,7 @@ fn walk(value: &Value, path: String, found: &mut Attributes) {
 
 /// The path of a key below another path.
 #[must_use]
-pub fn below(path: &str, key: &str) -> String {
+pub(super) fn below(path: &str, key: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match (path, key.chars().all(plain) && !key.is_empty()) {
         ("", true) => key.to_owned(),

@@ -11,7 +11,7 @@ use super::observe::Said;
 use super::patch::Patch;
 
 /// Operations that are understood.
-pub const OPERATIONS: &[&str] = &[
+pub(super) const OPERATIONS: &[&str] = &[
     "RunInstances",
     "TerminateInstances",
     "StartInstances",
@@ -56,7 +56,7 @@ pub const OPERATIONS: &[&str] = &[
 
 /// What a CloudTrail event says of resources.
 #[must_use]
-pub fn said(operation: &str, event: &Value) -> Vec<Said> {
+pub(super) fn said(operation: &str, event: &Value) -> Vec<Said> {
     let request = &event["requestParameters"];
     let response = &event["responseElements"];
     let one = |resource_type: &str, id: &Value, patch: Patch| -> Vec<Said> {
@@ -296,7 +296,7 @@ fn tagged(is_created: bool, request: &Value) -> Vec<Said> {
 
 /// The type of an EC2 resource, by the beginning of its id.
 #[must_use]
-pub fn type_of(id: &str) -> Option<&'static str> {
+pub(super) fn type_of(id: &str) -> Option<&'static str> {
     Some(match id.split_once('-')?.0 {
         "i" => "aws_instance",
         "vol" => "aws_ebs_volume",

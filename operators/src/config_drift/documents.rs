@@ -35,8 +35,8 @@ pub struct Documents {
 struct Scope {
     /// By id and type.
     resources: BTreeMap<String, BTreeMap<String, Held>>,
-    /// Documents that are not final.
-    pending: Vec<Row>,
+    /// Documents that are not final, by their time.
+    pending: BTreeMap<i64, Vec<Row>>,
 }
 
 /// A resource as the last document named it.
@@ -91,7 +91,7 @@ impl Documents {
             };
             let scope = scopes.value(row);
             self.due.insert((at, scope.to_owned()));
-            self.scopes.entry(scope).pending.push(Row {
+            self.scopes.entry(scope).pending.entry(at).or_default().push(Row {
                 at,
                 partition: partition.0,
                 offset: offsets.value(row),
@@ -118,9 +118,7 @@ impl Documents {
                 break;
             }
             let scope = self.scopes.entry(&name);
-            let (mut document, pending) =
-                std::mem::take(&mut scope.pending).into_iter().partition(|row: &Row| row.at == at);
-            scope.pending = pending;
+            let mut document = scope.pending.remove(&at).unwrap_or_default();
             scope.replace(&name, &self.source, &mut document, &mut facts);
         }
         facts.sort_by(|a: &Fact, b| (a.place(), &a.resource).cmp(&(b.place(), &b.resource)));
@@ -130,7 +128,8 @@ impl Documents {
     /// Rows that wait for the watermark.
     #[must_use]
     pub fn pending_rows(&self) -> u64 {
-        self.scopes.iter().map(|(_, scope)| scope.pending.len() as u64).sum()
+        let pending = self.scopes.iter().flat_map(|(_, scope)| scope.pending.values());
+        pending.map(|rows| rows.len() as u64).sum()
     }
 }
 
@@ -231,9 +230,10 @@ impl Snapshot for Documents {
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
         self.scopes.restore(self.operator(), shard, state)?;
-        let waiting = self.scopes.of(shard).flat_map(|(name, scope)| {
-            scope.pending.iter().map(move |row| (row.at, name.to_owned()))
-        });
+        let waiting = self
+            .scopes
+            .of(shard)
+            .flat_map(|(name, scope)| scope.pending.keys().map(move |at| (*at, name.to_owned())));
         self.due.extend(waiting);
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::schema::{ENTITY_ID, OFFSET, TS, numbers, offsets, texts, times, times
 use crate::{Error, Result};
 
 /// The column of the stream that a fact came by; `Utf8`.
-pub const SOURCE: &str = "source";
+pub(super) const SOURCE: &str = "source";
 const WHAT: &str = "what";
 const PRINCIPAL: &str = "principal";
 const OPERATION: &str = "operation";
@@ -24,7 +24,7 @@ const EVENT_ID: &str = "event_id";
 
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum What {
+pub(super) enum What {
     /// It should have these attributes.
     Declared,
     /// Its scope declares it no longer.
@@ -57,49 +57,49 @@ impl What {
 
 /// Which record said it, and of events who did it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cause {
+pub(super) struct Cause {
     /// Event time, µs since 1970-01-01.
-    pub at: i64,
+    pub(super) at: i64,
     /// The stream.
-    pub source: String,
+    pub(super) source: String,
     /// Its partition.
-    pub partition: u32,
+    pub(super) partition: u32,
     /// The record.
-    pub offset: u64,
+    pub(super) offset: u64,
     /// Who did it; of audit events only.
-    pub principal: Option<String>,
+    pub(super) principal: Option<String>,
     /// What they called.
-    pub operation: Option<String>,
+    pub(super) operation: Option<String>,
     /// The provider's id of the event.
-    pub event_id: Option<String>,
+    pub(super) event_id: Option<String>,
 }
 
 /// What somebody said of one resource at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
+pub(super) struct Fact {
     /// The resource's id.
-    pub resource: String,
+    pub(super) resource: String,
     /// What is said of it.
-    pub what: What,
+    pub(super) what: What,
     /// Of declarations, which document says so.
-    pub scope: String,
+    pub(super) scope: String,
     /// `aws`, `kubernetes`, …
-    pub provider: String,
+    pub(super) provider: String,
     /// What it is.
-    pub resource_type: String,
+    pub(super) resource_type: String,
     /// What the declaration calls it.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Attributes, or a patch, as JSON.
-    pub body: Option<String>,
+    pub(super) body: Option<String>,
     /// Where it stands.
-    pub cause: Cause,
+    pub(super) cause: Cause,
 }
 
 impl Fact {
     /// The order in which facts are taken up: by event time; of one instant what is declared before what
     /// is observed; else as they stood.
     #[must_use]
-    pub fn place(&self) -> impl Ord + '_ {
+    pub(super) fn place(&self) -> impl Ord + '_ {
         let is_observed = self.what > What::Undeclared;
         let Cause { at, source, partition, offset, .. } = &self.cause;
         (*at, is_observed, source.as_str(), *partition, *offset)
@@ -108,7 +108,7 @@ impl Fact {
 
 /// The columns of facts.
 #[must_use]
-pub fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
     Arc::new(Schema::new(vec![
         text(ENTITY_ID, false),
@@ -132,7 +132,7 @@ pub fn schema() -> SchemaRef {
 ///
 /// # Errors
 /// When Arrow refuses to build the batch, which is a bug.
-pub fn rows(facts: &[Fact]) -> Result<RecordBatch> {
+pub(super) fn rows(facts: &[Fact]) -> Result<RecordBatch> {
     let need = |of: fn(&Fact) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(facts.iter().map(of)))
     };
@@ -165,7 +165,7 @@ pub fn rows(facts: &[Fact]) -> Result<RecordBatch> {
 ///
 /// # Errors
 /// [`Error::Column`] when they are not of [`schema`].
-pub fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
+pub(super) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
     let [
         resource,
         source,

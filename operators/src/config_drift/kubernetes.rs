@@ -60,7 +60,7 @@ pub fn configured(mut object: Value) -> Value {
 
 /// What an audit event says of the object that it is about.
 #[must_use]
-pub fn said(cluster: &str, event: &Value) -> Option<Said> {
+pub(super) fn said(cluster: &str, event: &Value) -> Option<Said> {
     let of = &event["objectRef"];
     let text = |key: &str| of[key].as_str().unwrap_or_default();
     let body = |key: &str| {

@@ -1,7 +1,7 @@
 //! Config drift: what is declared, minus what is observed, as a difference that is maintained.
 //!
 //! Three kinds of input meet: declarations (Terraform, manifests, plain YAML), inventories, and audit events
-//! that change configuration. Each becomes [`fact`]s of single resources; [`Documents`] compares whole
+//! that change configuration. Each becomes facts of single resources; [`Documents`] compares whole
 //! declarations and inventories with those before. Facts are taken up in the order of event time, once the
 //! least watermark of all their streams has passed them, so that cuts, workers and restarts do not
 //! show. After each instant that says anything of a resource its drift is what `Resource::drift` gives of
@@ -32,13 +32,13 @@ use crate::watermark::Watermark;
 use crate::{Error, Result};
 
 pub mod attributes;
-pub mod aws;
+mod aws;
 mod documents;
-pub mod fact;
+mod fact;
 mod ignore;
 pub mod kubernetes;
 pub mod observe;
-pub mod patch;
+mod patch;
 mod resource;
 mod rows;
 #[cfg(test)]
@@ -47,9 +47,9 @@ mod tests;
 pub use documents::Documents;
 use fact::Fact;
 pub use ignore::Ignore;
-use resource::Resource;
-pub use resource::{Drift, DriftKind};
-pub use rows::{DriftEvent, EVENT, rows, schema};
+use resource::{Drift, Resource};
+pub use rows::EVENT;
+use rows::{DriftEvent, rows};
 
 /// What counts as drift.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -102,8 +102,8 @@ struct State {
     types: BTreeMap<String, Resource>,
     /// Drift that was told and has not healed, by type and path.
     open: BTreeMap<String, BTreeMap<String, Open>>,
-    /// Facts that are not final.
-    pending: Vec<Fact>,
+    /// Facts that are not final, by event time.
+    pending: BTreeMap<i64, Vec<Fact>>,
 }
 
 /// Drift that was told and has not healed.
@@ -136,12 +136,13 @@ impl ConfigDrift {
     /// Takes in facts.
     ///
     /// # Errors
-    /// [`Error::Column`] when they are not of [`fact::schema`].
+    /// [`Error::Column`] when they are no facts.
     pub fn push(&mut self, facts: &RecordBatch) -> Result<()> {
         for fact in fact::facts(facts)? {
             self.due.insert((fact.cause.at, fact.resource.clone()));
             let resource = fact.resource.clone();
-            self.resources.entry(&resource).pending.push(fact);
+            let pending = &mut self.resources.entry(&resource).pending;
+            pending.entry(fact.cause.at).or_default().push(fact);
         }
         Ok(())
     }
@@ -159,10 +160,7 @@ impl ConfigDrift {
                 break;
             }
             let state = self.resources.entry(&id);
-            let (mut now, pending) = std::mem::take(&mut state.pending)
-                .into_iter()
-                .partition::<Vec<Fact>, _>(|fact| fact.cause.at == at);
-            state.pending = pending;
+            let mut now = state.pending.remove(&at).unwrap_or_default();
             now.sort_by(|a, b| a.place().cmp(&b.place()));
             state.take_up(&id, &now, &self.config, &mut events)?;
         }
@@ -237,9 +235,10 @@ impl Snapshot for ConfigDrift {
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
         self.resources.restore(self.operator(), shard, state)?;
-        let waiting = self.resources.of(shard).flat_map(|(id, state)| {
-            state.pending.iter().map(move |fact| (fact.cause.at, id.to_owned()))
-        });
+        let waiting = self
+            .resources
+            .of(shard)
+            .flat_map(|(id, state)| state.pending.keys().map(move |at| (*at, id.to_owned())));
         self.due.extend(waiting);
         Ok(())
     }

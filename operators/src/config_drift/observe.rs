@@ -14,27 +14,27 @@ use crate::schema::{ENTITY_ID, TS, column, mismatch, offsets, texts, times};
 
 /// What an event says of one resource.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub(super) struct Said {
     /// What the resource is.
-    pub resource_type: String,
+    pub(super) resource_type: String,
     /// Its id.
-    pub id: String,
+    pub(super) id: String,
     /// What is said.
-    pub what: What,
+    pub(super) what: What,
     /// A patch or attributes, as JSON.
-    pub body: Option<String>,
+    pub(super) body: Option<String>,
 }
 
 impl Said {
     /// Some attributes changed.
     #[must_use]
-    pub fn changed(resource_type: &str, id: &str, patch: Patch) -> Self {
+    pub(super) fn changed(resource_type: &str, id: &str, patch: Patch) -> Self {
         Self::new(resource_type, id, What::Changed, Some(patch.text()))
     }
 
     /// These are its attributes.
     #[must_use]
-    pub fn observed(resource_type: &str, id: &str, body: &Value) -> Self {
+    pub(super) fn observed(resource_type: &str, id: &str, body: &Value) -> Self {
         let mut body = body.clone();
         mask(&mut body);
         Self::new(resource_type, id, What::Observed, Some(body.to_string()))
@@ -42,7 +42,7 @@ impl Said {
 
     /// It is no more.
     #[must_use]
-    pub fn gone(resource_type: &str, id: &str) -> Self {
+    pub(super) fn gone(resource_type: &str, id: &str) -> Self {
         Self::new(resource_type, id, What::Gone, None)
     }
 
@@ -72,13 +72,16 @@ pub fn facts(
     let (at, offsets) = (times(events, TS)?, offsets(events)?);
     let mut facts = Vec::new();
     for (row, at) in at.iter().copied().enumerate() {
+        if reads.value(row) || errors.is_valid(row) {
+            continue;
+        }
         let (provider, operation) = (providers.value(row), operations.value(row));
         let is_understood = match provider {
             "aws" => aws::OPERATIONS.contains(&operation),
             "kubernetes" => true,
             _ => false,
         };
-        if reads.value(row) || errors.is_valid(row) || !is_understood {
+        if !is_understood {
             continue;
         }
         let Ok(event) = serde_json::from_str::<Value>(raws.value(row)) else { continue };

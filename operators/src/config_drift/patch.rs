@@ -13,31 +13,25 @@ use super::attributes::{Attributes, element, flatten};
 /// What one event changes of one resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Patch {
+pub(super) struct Patch {
     /// Attributes, laid out as in a document; what is null or empty is taken away.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    pub set: Map<String, Value>,
+    pub(super) set: Map<String, Value>,
     /// By the path of a set, elements that come to it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub add: BTreeMap<String, Vec<Value>>,
+    pub(super) add: BTreeMap<String, Vec<Value>>,
     /// By the path of a set, elements that leave it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub remove: BTreeMap<String, Vec<Value>>,
+    pub(super) remove: BTreeMap<String, Vec<Value>>,
     /// Paths of which everything is taken away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub drop: Vec<String>,
+    pub(super) drop: Vec<String>,
 }
 
 impl Patch {
-    /// Whether nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// As the body of a fact.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 

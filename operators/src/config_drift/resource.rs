@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// How a resource differs from its declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DriftKind {
+pub(super) enum DriftKind {
     /// An attribute has another value.
     Changed,
     /// An attribute is there no more.
@@ -34,7 +34,7 @@ pub enum DriftKind {
 impl DriftKind {
     /// The name in tables.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Changed => "changed",
             Self::Removed => "removed",
@@ -47,15 +47,15 @@ impl DriftKind {
 
 /// One difference, at a path of a resource; of the resource as a whole the path is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drift {
+pub(super) struct Drift {
     /// How it differs.
-    pub kind: DriftKind,
+    pub(super) kind: DriftKind,
     /// What is declared; none where nothing is.
-    pub declared: Option<String>,
+    pub(super) declared: Option<String>,
     /// What was observed; none where it is there no more.
-    pub observed: Option<String>,
+    pub(super) observed: Option<String>,
     /// What made the difference: the later of declaration and observation.
-    pub cause: Cause,
+    pub(super) cause: Cause,
 }
 
 /// What was last said, and by which record it came to be so.

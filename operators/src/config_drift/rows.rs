@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::fact::{Cause, SOURCE};
 use super::resource::Drift;
 use crate::Result;
-use crate::key::digest;
+use crate::key::{digest, hex};
 use crate::schema::configuration::{NAME, PROVIDER, RESOURCE_TYPE};
 use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::schema::{ENTITY_ID, timestamp};
@@ -20,29 +20,29 @@ pub const EVENT: &str = "event";
 
 /// A difference that appeared, or that healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DriftEvent {
+pub(super) struct DriftEvent {
     /// The resource's id.
-    pub resource: String,
+    pub(super) resource: String,
     /// Whose it is.
-    pub provider: String,
+    pub(super) provider: String,
     /// What it is.
-    pub resource_type: String,
+    pub(super) resource_type: String,
     /// What its declaration calls it.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Where it differs; empty of the resource as a whole.
-    pub path: String,
+    pub(super) path: String,
     /// How it differs, or differed.
-    pub drift: Drift,
+    pub(super) drift: Drift,
     /// Whether it is over.
-    pub is_healed: bool,
+    pub(super) is_healed: bool,
     /// Event time, µs.
-    pub at: i64,
+    pub(super) at: i64,
     /// Event time at which it appeared, µs.
-    pub since: i64,
+    pub(super) since: i64,
     /// What made it appear, or heal.
-    pub cause: Cause,
+    pub(super) cause: Cause,
     /// What would heal it; none of what is healed.
-    pub remediation: Option<String>,
+    pub(super) remediation: Option<String>,
 }
 
 impl DriftEvent {
@@ -55,14 +55,13 @@ impl DriftEvent {
     fn id(&self) -> String {
         let since = self.since.to_le_bytes();
         let parts = [self.resource.as_bytes(), self.resource_type.as_bytes(), self.path.as_bytes()];
-        let digest = digest(parts.into_iter().chain([&since[..]]));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest(parts.into_iter().chain([&since[..]]))[..8])
     }
 }
 
 /// The columns of drift that appeared or healed.
 #[must_use]
-pub fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
     Arc::new(Schema::new(vec![
         text(SOURCE, false),
@@ -92,7 +91,7 @@ pub fn schema() -> SchemaRef {
 ///
 /// # Errors
 /// When Arrow refuses to build the batch, which is a bug.
-pub fn rows(events: &[DriftEvent]) -> Result<RecordBatch> {
+pub(super) fn rows(events: &[DriftEvent]) -> Result<RecordBatch> {
     let need = |of: fn(&DriftEvent) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(events.iter().map(of)))
     };

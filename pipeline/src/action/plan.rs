@@ -1,13 +1,14 @@
 //! A deed as parts: the calls it takes, for a resource as it was found.
 
 use anyhow::{Context, Result, bail};
+use cloudops_operators::key::hex;
 use cloudops_sql::catalog::action::Action;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::policy::{Deed, Policy};
 use crate::executor::observed::Size;
 use crate::executor::{Backup, Kind, Observed, Operation, Outcome, Resource, Step, Token, Undo};
-use sha2::{Digest, Sha256};
 
 /// What stands in a plan for the copy that the part before makes.
 const COPY: &str = "of the part before";
@@ -66,8 +67,7 @@ pub(super) fn is_so(parts: &[Operation], kind: Kind, found: &Observed) -> bool {
 /// The token of a part: a digest of what it is a part of.
 pub(super) fn token(action: &str, part: usize, undo: bool) -> Result<Token> {
     let digest = Sha256::digest(format!("{action} {part} {undo}"));
-    let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Token::new(text).map_err(anyhow::Error::new)
+    Token::new(hex(&digest)).map_err(anyhow::Error::new)
 }
 
 /// The call of an action's next part, for a resource as it is now.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use cloudops_operators::key::hex;
 use cloudops_sql::statement;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -196,8 +197,7 @@ impl Policy {
     /// What it says, in short: two policies of one digest do the same.
     #[must_use]
     pub fn digest(&self) -> String {
-        let digest = Sha256::digest(format!("{self:?}"));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(format!("{self:?}"))[..8])
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use cloudops_operators::key::hex;
 use cloudops_sql::catalog::action::{Action, Phase, Proposal, Step as Said};
 use cloudops_sql::session::Session;
 use serde::Serialize;
@@ -231,7 +232,7 @@ impl Run<'_> {
             grace_until_us: now.saturating_add(grace),
         };
         let digest = Sha256::digest(format!("{} {id} {now}", policy.name));
-        let action: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let action = hex(&digest[..8]);
         let verbs: Vec<&str> = parts.iter().map(|part| part.verb()).collect();
         let why = format!("{}, {} to agree", verbs.join(", "), proposal.approvals);
         self.step(&action, Said::Proposed(Box::new(proposal)), &why)?;
@@ -369,6 +370,12 @@ impl Run<'_> {
     /// Makes a call and writes down what came of it; whether one may go on.
     pub(super) fn perform(&mut self, id: &str, action: &Action, step: &Step) -> Result<bool> {
         let token = step.token.to_string();
+        // A call whose intent stands already is held by the switch as well.
+        self.ledger.refresh()?;
+        if let Some(why) = self.ledger.actions().halted.clone() {
+            self.tell_of(id, "waiting", &format!("all actions are halted: {why}"));
+            return Ok(false);
+        }
         if !self.ledger.is_true() {
             // What would be made is not known; what needs it says so.
             let outcome = serde_json::to_value(Outcome::default())?;

@@ -12,11 +12,10 @@ use cloudops_sql::session::Session;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::{print, print_json};
+use super::{address, print, print_json};
 use crate::action::policy::Policies;
 use crate::action::{Ledger, News, Run, run, undo};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 use crate::executor::config::process_environment;
 
 /// Act on what the tables say, by policies: nothing is done without `--apply`.
@@ -121,11 +120,7 @@ struct OfOne {
 
 impl Place {
     fn address(&self) -> Result<String> {
-        match (&self.catalog, &self.config) {
-            (Some(catalog), _) => Ok(catalog.clone()),
-            (None, Some(config)) => Ok(Config::read(config)?.catalog.url),
-            (None, None) => bail!("name a catalog: --catalog or --config"),
-        }
+        address(self.catalog.as_deref(), self.config.as_deref())
     }
 
     /// The catalog's log, or a copy of its state.

@@ -11,10 +11,9 @@ use cloudops_sql::session::Session;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use super::{print, print_json};
+use super::{address, print, print_json};
 use crate::answer::rows;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
 
 /// What a cost anomaly was: days that close after this are judged with it.
 #[derive(Debug, Args)]
@@ -69,11 +68,7 @@ impl From<Said> for anomaly::Feedback {
 
 impl Feedback {
     pub(super) fn execute(&self) -> Result<()> {
-        let address = match (&self.catalog, &self.config) {
-            (Some(catalog), _) => catalog.clone(),
-            (None, Some(config)) => Config::read(config)?.catalog.url,
-            (None, None) => bail!("name a catalog: --catalog or --config"),
-        };
+        let address = address(self.catalog.as_deref(), self.config.as_deref())?;
         let runtime = Runtime::new().context("starting the I/O runtime")?;
         let mut session = runtime.block_on(Session::open(&address))?;
         let found = runtime.block_on(self.find(&mut session))?;

@@ -1,12 +1,14 @@
 //! The command line: one file a subcommand.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
 
 mod act;
 mod backfill;
@@ -142,6 +144,15 @@ fn log_to_stderr(arguments: &Arguments) -> Result<()> {
 }
 
 /// Prints lines to stdout.
+/// Where a command's catalog is: as it says, or as its configuration does.
+fn address(catalog: Option<&str>, config: Option<&Path>) -> Result<String> {
+    match (catalog, config) {
+        (Some(catalog), _) => Ok(catalog.to_owned()),
+        (None, Some(config)) => Ok(Config::read(config)?.catalog.url),
+        (None, None) => bail!("name a catalog: --catalog or --config"),
+    }
+}
+
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;

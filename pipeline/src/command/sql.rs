@@ -12,8 +12,6 @@ use cloudops_sql::session::Session;
 use cloudops_sql::shell::{self, Shell};
 use cloudops_sql::statement;
 
-use crate::config::Config;
-
 /// Ask the results.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -65,11 +63,7 @@ impl Output {
 
 impl Sql {
     pub(super) fn execute(self) -> Result<()> {
-        let address = match (&self.catalog, &self.config) {
-            (Some(catalog), _) => catalog.clone(),
-            (None, Some(config)) => Config::read(config)?.catalog.url,
-            (None, None) => anyhow::bail!("name a catalog: --catalog or --config"),
-        };
+        let address = super::address(self.catalog.as_deref(), self.config.as_deref())?;
         let runtime = tokio::runtime::Runtime::new().context("starting the query runtime")?;
         let session = runtime.block_on(Session::open(&address))?;
         let text = match (&self.query, &self.file) {

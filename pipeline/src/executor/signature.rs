@@ -5,6 +5,7 @@
 //! one; the receiver decides how old is too old. A receiver that changes its secret accepts both for a
 //! while; a header may carry several `v1`, of which one has to be right.
 
+use cloudops_operators::key::hex;
 use ring::hmac;
 
 use super::secret::Secret;
@@ -15,11 +16,7 @@ pub const HEADER: &str = "Cloudops-Signature";
 /// The header's value for a body that is sent at a time.
 #[must_use]
 pub fn sign(secret: &Secret, unix_s: i64, body: &[u8]) -> String {
-    let mut text = format!("t={unix_s},v1=");
-    for byte in mac(secret, unix_s, body).as_ref() {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    format!("t={unix_s},v1={}", hex(mac(secret, unix_s, body).as_ref()))
 }
 
 /// Checks a header's value against a body, a time, and the seconds that the two clocks may be apart.

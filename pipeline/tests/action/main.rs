@@ -32,14 +32,13 @@ fn catalog() -> &'static Path {
     dir.path()
 }
 
-/// A provider of files: it answers as `state.json` says, writes a line for every question, has each
-/// step's effect once, and kills whoever asks where it is told to. Each resource has a state of its own.
+/// A provider of files: it answers as a resource's file says, writes a line for every question, has each
+/// step's effect once, and kills whoever asks where it is told to.
 const PROVIDER: &str = r#"#!/bin/sh
 dir=$1
 question=$(cat)
 resource=$(echo "$question" | sed 's/.*"id":"\([^"]*\)".*/\1/')
 state="$dir/state-$resource.json"
-[ -e "$state" ] || cp "$dir/state.json" "$state"
 count=$(($(wc -l < "$dir/asked") + 1))
 echo "$CLOUDOPS_ASK $CLOUDOPS_TOKEN" >> "$dir/asked"
 [ "$(cat "$dir/kill-before" 2>/dev/null)" = "$count" ] && { kill -9 $PPID; exit 1; }
@@ -48,7 +47,8 @@ look) cat "$state" ;;
 settled) echo '{"settled": "done"}' ;;
 perform)
   if [ -e "$dir/refuses" ]; then echo "not today" >&2; exit 1; fi
-  if ! grep -q "$CLOUDOPS_TOKEN" "$dir/effects"; then
+  # Making a directory succeeds once, whoever tries at the same time.
+  if mkdir "$dir/once-$CLOUDOPS_TOKEN" 2>/dev/null; then
     operation=$(echo "$question" | sed 's/.*"operation":"\([a-z]*\)".*/\1/')
     echo "$operation $CLOUDOPS_TOKEN" >> "$dir/effects"
     case $operation in
@@ -61,6 +61,9 @@ esac
 [ "$(cat "$dir/kill-after" 2>/dev/null)" = "$count" ] && kill -9 $PPID
 exit 0
 "#;
+
+/// A resource as it is at first.
+const RUNNING: &str = r#"{"state": "running", "said": "running"}"#;
 
 /// A catalog, a provider, and policies over both.
 struct Scene {
@@ -78,10 +81,9 @@ impl Scene {
         for (name, content) in [
             ("asked", ""),
             ("effects", ""),
-            (
-                "state.json",
-                r#"{"state": "running", "said": "running", "size": {"class": "m5.large"}}"#,
-            ),
+            ("state-i-1.json", RUNNING),
+            ("state-i-9.json", RUNNING),
+            ("state-sg-1.json", RUNNING),
             ("provider.sh", PROVIDER),
         ] {
             std::fs::write(scene.path(name), content).unwrap();
@@ -197,7 +199,7 @@ fn nothing_is_done_before_its_time() {
 fn people_have_to_agree() {
     let scene = Scene::new(&with(ONE, "grace: 0s"));
     std::fs::write(
-        scene.path("state.json"),
+        scene.path("state-i-9.json"),
         r#"{"state": "running", "said": "running", "tags": {"Env": "prod"}}"#,
     )
     .unwrap();
@@ -332,6 +334,27 @@ fn a_kill_between_any_two_steps_neither_loses_nor_repeats() {
             );
         }
     }
+}
+
+#[test]
+fn the_switch_holds_a_call_whose_intent_stands() {
+    let scene = Scene::new(&with(ONE, "grace: 0s\napprovals: {people: 0}"));
+    // Looked at to propose, and again before it; killed where the call is about to be made.
+    let undisturbed = Scene::new(&with(ONE, "grace: 0s\napprovals: {people: 0}"));
+    undisturbed.run(true);
+    let at = 1 + undisturbed.lines("asked").iter().position(|ask| ask == "perform").unwrap();
+    std::fs::write(scene.path("kill-before"), at.to_string()).unwrap();
+    scene.run(true);
+    std::fs::remove_file(scene.path("kill-before")).unwrap();
+    assert_eq!(scene.phases(), ["i-9 executing"]);
+    assert!(scene.act(&["halt", "--by", "eve", "--reason", "migration"]).status.success());
+    let said = scene.run(true);
+    assert!(said.iter().any(|said| said.contains("halted: migration")), "{said:?}");
+    assert_eq!(scene.lines("effects"), [""; 0]);
+    assert!(scene.act(&["resume", "--by", "eve"]).status.success());
+    scene.run(true);
+    assert_eq!(scene.lines("effects"), ["stop"]);
+    assert_eq!(scene.phases(), ["i-9 verified"]);
 }
 
 #[test]

@@ -285,7 +285,8 @@ impl Actions {
                 let is_done = action.phase == Phase::Executed && action.done.len() == parts;
                 if is_done { Ok(()) } else { refuse("it has not been done") }
             }
-            _ => Ok(()),
+            Step::Approved {} | Step::Withdrawn { .. } => Ok(()),
+            Step::Proposed(_) | Step::Halted { .. } | Step::Resumed {} => refuse("checked above"),
         }
     }
 

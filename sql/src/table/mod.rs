@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cloudops_operators::schema::{self, cost, result};
 
+pub(crate) mod actions;
 mod alerts;
 mod attributions;
 mod config_drift_changes;
@@ -238,8 +239,8 @@ const ALL: &[&Table] = &[
     &rejects::TABLE,
     &log::MODELS,
     &log::FEEDBACK,
-    &log::ACTIONS,
-    &log::ACTION_STATUS,
+    &actions::ACTIONS,
+    &actions::ACTION_STATUS,
     &log::EPOCHS,
     &log::TABLES,
     &log::COLUMNS,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::{print, print_json};
+use super::{address, print, print_json};
 use crate::answer::rows;
 use crate::config::Config;
 
@@ -90,11 +90,8 @@ struct Part {
 impl Explain {
     pub(super) fn execute(self) -> Result<()> {
         let config = self.config.as_deref().map(Config::read).transpose()?;
-        let address = match (&self.catalog, &config) {
-            (Some(catalog), _) => catalog.clone(),
-            (None, Some(config)) => config.catalog.url.clone(),
-            (None, None) => bail!("name a catalog: --catalog or --config"),
-        };
+        let configured = config.as_ref().map(|config| config.catalog.url.as_str());
+        let address = address(self.catalog.as_deref().or(configured), None)?;
         let runtime = Runtime::new().context("starting the query runtime")?;
         let mut session = runtime.block_on(Session::open(&address))?;
         let explanation = self.explain(&runtime, &mut session, config.as_ref(), &address)?;
