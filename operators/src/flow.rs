@@ -10,7 +10,8 @@
 //! - [`whole`] does so without a watermark, and not where an epoch carries nothing;
 //! - [`gather`] hands over a whole epoch without a watermark: also at the graph's ends.
 //!
-//! What rests on several streams takes the [`least`] of their watermarks.
+//! What rests on several streams takes the [`least`] of their watermarks; what all workers need to know is
+//! told to all ([`tell_all`]).
 //!
 //! All run under the worker's [`Supervisor`]: it keeps the first error of any operator; from then
 //! on all operators of that worker swallow their input, and the worker reports it. Nothing panics,
@@ -319,6 +320,32 @@ where
             }
         }
     })
+}
+
+/// Gives everything to every worker; the rows themselves are shared.
+pub fn tell_all(batches: Batches<'_>) -> Batches<'_> {
+    batches.unary(DistributorPact(|_| ToAll), "tell all", |_, _| {
+        |input, output| {
+            input.for_each(|cap, batch| output.session(&cap).give_container(batch));
+        }
+    })
+}
+
+struct ToAll;
+
+impl Distributor<Batch> for ToAll {
+    fn partition<T: Clone, P: Push<Message<T, Batch>>>(
+        &mut self,
+        container: &mut Batch,
+        stamp: &Stamp<T>,
+        pushers: &mut [P],
+    ) {
+        for pusher in pushers {
+            Message::push_at(&mut container.clone(), stamp.clone(), pusher);
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
 }
 
 /// Sends everything to the first worker: the place of what spans entities.

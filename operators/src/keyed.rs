@@ -43,6 +43,16 @@ impl<S: Default + Serialize + DeserializeOwned> Keyed<S> {
         self.shards[shard].get_mut(key).expect("the key was put in above")
     }
 
+    /// A key's state, where there is one.
+    pub(crate) fn get(&self, key: &str) -> Option<&S> {
+        self.shards[usize::from(Shard::of(key).0)].get(key)
+    }
+
+    /// A key's state, where there is one, to be changed in what no snapshot holds.
+    pub(crate) fn known_mut(&mut self, key: &str) -> Option<&mut S> {
+        self.shards[usize::from(Shard::of(key).0)].get_mut(key)
+    }
+
     /// Every key's state.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &S)> {
         self.shards.iter().flatten().map(|(key, state)| (key.as_str(), state))
@@ -106,7 +116,8 @@ impl<S: Default + Serialize + DeserializeOwned> Keyed<S> {
     }
 }
 
-fn schema() -> SchemaRef {
+/// The columns of a snapshot.
+pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new(ENTITY_ID, DataType::Utf8, false),
         Field::new("state", DataType::Utf8, false),

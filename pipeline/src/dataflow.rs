@@ -10,8 +10,13 @@
 //! Each stream of a job has a path of its own, and behind them stands what rests on several:
 //!
 //! ```text
-//!  documents ──┬─ config_drift ──▶ config_drift_changes
-//!  observe   ──┘
+//!  documents ─┬────────┬─ config_drift ─────▶ config_drift_changes
+//!  observe   ─┘        └─ described ─┐
+//!  charged, hours, touched ──────────┤
+//!  sold ─ prices ────────────────────┴─ resources ─┬─────────────▶ resource_days
+//!                                                  ├─ right_sized ▶ right_sizings
+//!                                                  └─ zombies ─┬─▶ zombie_scores
+//!                                                              └─▶ zombie_attributions
 //! ```
 //!
 //! Everything from `window` to
@@ -39,14 +44,31 @@ use crate::path::Path;
 use crate::sink::Staging;
 use crate::worker::{Blueprint, Completed, StreamInput};
 
-/// What a stream says of resources, and how far it has come.
-type Said<'s> = Option<(Batches<'s>, Clock<'s>)>;
+/// What a stream says that is put together with what others say, and how far it has come.
+#[derive(Default)]
+struct Said<'s> {
+    /// Facts of configuration.
+    configuration: Option<(Batches<'s>, Clock<'s>)>,
+    /// What resources cost, how much of them was used, who touched them.
+    resources: Option<(Batches<'s>, Clock<'s>)>,
+    /// Of which size they are, and what sizes cost.
+    sold: Option<Batches<'s>>,
+}
+
+/// What is put together of several streams.
+#[derive(Clone, Copy)]
+struct Together {
+    configuration: bool,
+    resources: bool,
+    /// Whether resources are judged, by their use and by prices.
+    judged: bool,
+}
 
 /// Connects one stream's operators.
 fn connect<'s>(
     scope: Scope<'s, u64>,
     path: Path,
-    observes: bool,
+    together: Together,
     probe: &ProbeHandle<u64>,
 ) -> (Inputs, Said<'s>) {
     let (rows_in, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
@@ -54,14 +76,21 @@ fn connect<'s>(
     let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (clock_in, clock) = scope.new_input::<Vec<Watermark>>();
     let mut ends = Vec::new();
-    let mut said = None;
+    let mut said = Said::default();
 
-    if observes && path.stream.kind == StreamKind::Audit {
-        said = Some((path.observe(rows.clone()), clock.clone()));
+    if path.stream.kind == StreamKind::Audit {
+        if together.configuration || together.resources {
+            said.configuration = Some((path.observe(rows.clone()), clock.clone()));
+        }
+        if together.resources {
+            said.resources = Some((path.touched(rows.clone()), clock.clone()));
+        }
     }
     let rows = path.route(rows);
     let (windows, refused) = match path.stream.kind {
         StreamKind::Sensor | StreamKind::Audit => {
+            let hours = path.hours(rows.clone(), clock.clone());
+            said.resources = hours.map(|hours| (hours, clock.clone())).or(said.resources);
             let (windows, refused) = path.window(rows, clock.clone());
             (Some(path.peers(windows)), refused)
         }
@@ -69,8 +98,12 @@ fn connect<'s>(
             if let Some(lines) = path.lines(&rows) {
                 ends.push(path.write(lines, "cost_lines"));
             }
+            said.sold = together.judged.then(|| path.sold(rows.clone()));
             let changes = path.bill(rows);
             ends.push(path.write(changes.clone(), "cost_changes"));
+            if together.resources {
+                said.resources = Some((path.charged(changes.clone()), clock.clone()));
+            }
             if let Some(rollups) = path.rollup(changes.clone()) {
                 ends.push(path.write(rollups, "cost_rollup_changes"));
             }
@@ -91,7 +124,7 @@ fn connect<'s>(
             (path.stream.wants_days().then(|| path.daily(changes, clock.clone())), None)
         }
         StreamKind::Configuration => {
-            said = Some((path.documents(rows, clock.clone()), clock.clone()));
+            said.configuration = Some((path.documents(rows, clock.clone()), clock.clone()));
             (None, None)
         }
     };
@@ -118,18 +151,48 @@ fn connect<'s>(
     (Inputs { rows: rows_in, late: late_in, rejects: rejects_in, clock: clock_in, path }, said)
 }
 
-/// Connects what rests on several streams, at the path that keeps it.
-fn across<'s>(
+/// Connects what of configuration rests on several streams, at the path that keeps it.
+fn configuration<'s>(
     scope: Scope<'s, u64>,
     home: &Path,
-    said: Vec<(Batches<'s>, Clock<'s>)>,
+    said: &[Said<'s>],
     probe: &ProbeHandle<u64>,
 ) {
-    let (facts, clocks): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+    let said = said.iter().filter_map(|said| said.configuration.clone());
+    let (facts, clocks): (Vec<_>, Vec<_>) = said.unzip();
     let (facts, clock) = (scope.concatenate(facts), flow::least(clocks, scope));
     if let Some(drift) = home.config_drift(facts, clock) {
         home.write(drift, "config_drift_changes").probe_with(probe);
     }
+}
+
+/// Connects what is known of resources, at the path that keeps it.
+fn resources<'s>(
+    scope: Scope<'s, u64>,
+    home: &Path,
+    said: Vec<Said<'s>>,
+    probe: &ProbeHandle<u64>,
+) {
+    let (mut facts, mut clocks, mut sold) = (Vec::new(), Vec::new(), Vec::new());
+    for Said { configuration, resources, sold: of_bill } in said {
+        sold.extend(of_bill);
+        let described = configuration.map(|(facts, clock)| (home.described(facts), clock));
+        // A stream has one clock, whatever it says.
+        clocks.extend(described.iter().chain(&resources).next().map(|(_, clock)| clock.clone()));
+        facts.extend(described.into_iter().chain(resources).map(|(facts, _)| facts));
+    }
+    let sold = scope.concatenate(sold);
+    facts.push(home.only(sold.clone(), false));
+    let (facts, clock) = (scope.concatenate(facts), flow::least(clocks, scope));
+    let prices = home.prices(sold, clock.clone());
+    let Some((known, judged)) = home.resources(facts, prices, clock) else { return };
+    let mut ends = vec![home.write(known, "resource_days")];
+    if let Some((verdicts, parts)) = home.zombies(judged.clone()) {
+        ends.push(home.write(home.right_sized(judged), "right_sizings"));
+        ends.push(home.write(verdicts, "zombie_scores"));
+        ends.push(home.write(parts, "zombie_attributions"));
+    }
+    scope.concatenate(ends).probe_with(probe);
 }
 
 /// Builds one worker's share of the graph, in the state that is supplied.
@@ -155,11 +218,19 @@ pub fn build(
     }
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<u64, _, _>(|scope| {
-        let home = blueprint.job.config_drift.as_ref().map(|drift| drift.home);
-        let connected = paths.into_iter().map(|path| connect(scope, path, home.is_some(), &probe));
-        let (inputs, said): (Vec<Inputs>, Vec<_>) = connected.unzip();
-        if let Some(home) = home {
-            across(scope, &inputs[home].path, said.into_iter().flatten().collect(), &probe);
+        let job = &blueprint.job;
+        let together = Together {
+            configuration: job.config_drift.is_some(),
+            resources: job.resources.is_some(),
+            judged: job.resources.as_ref().is_some_and(|resources| resources.judges),
+        };
+        let connected = paths.into_iter().map(|path| connect(scope, path, together, &probe));
+        let (inputs, said): (Vec<Inputs>, Vec<Said<'_>>) = connected.unzip();
+        if let Some(drift) = &job.config_drift {
+            configuration(scope, &inputs[drift.home].path, &said, &probe);
+        }
+        if let Some(of) = &job.resources {
+            resources(scope, &inputs[of.home].path, said, &probe);
         }
         inputs
     });

@@ -10,12 +10,14 @@ use cloudops_datasets::{Format, Messages, StreamKind};
 use cloudops_operators::allocation::{Allocation, Allocations};
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
-use cloudops_operators::bill::Bill;
+use cloudops_operators::bill::{Bill, Dimension};
 use cloudops_operators::budget::{Budget, Budgets};
 use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::key::hex;
+use cloudops_models::zombie::PRETRAINED;
+use cloudops_operators::resource::{Judging, ResourcesConfig, UtilisationConfig};
 use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -62,6 +64,8 @@ pub struct Job {
     pub streams: Vec<Arc<StreamJob>>,
     /// What is drift of configuration, where a stream says anything of that.
     pub config_drift: Option<ConfigDriftJob>,
+    /// What is known of resources, where that is asked for.
+    pub resources: Option<ResourcesJob>,
     /// Where alerts are sent.
     pub sinks: Vec<SinkJob>,
     /// A hash of everything that decides result rows: two jobs with the same one agree on them.
@@ -75,6 +79,19 @@ pub struct ConfigDriftJob {
     pub home: usize,
     /// What counts as drift.
     pub config: ConfigDriftConfig,
+}
+
+/// Resources, which rest on several streams.
+#[derive(Debug, Clone)]
+pub struct ResourcesJob {
+    /// The stream, by index, whose path keeps their state: the first that says anything of resources.
+    pub home: usize,
+    /// Whether any stream measures how much of them is used, so that they can be judged.
+    pub judges: bool,
+    /// How they are known and judged.
+    pub config: ResourcesConfig,
+    /// The forest that judges them, an ONNX file.
+    pub model: Arc<[u8]>,
 }
 
 /// Where alerts are sent.
@@ -131,6 +148,8 @@ pub struct StreamJob {
     pub drift: Option<DriftSettings>,
     /// Attributions.
     pub attribution: AttributeConfig,
+    /// Which channels say how much of an entity is used.
+    pub utilisation: Option<UtilisationConfig>,
     /// What else is written.
     pub output: OutputConfig,
 }
@@ -206,11 +225,13 @@ impl Config {
             "run.stall_after is {:?}: less than 100ms would name what only waits its turn",
             self.run.stall_after
         );
+        let measured = self.streams.iter().any(|stream| stream.utilisation.is_some());
+        let details = self.resources.is_some() && measured;
         let mut names = BTreeSet::new();
         let mut streams = Vec::with_capacity(self.streams.len());
         for stream in &self.streams {
             ensure!(names.insert(&stream.name), "two streams are named {:?}", stream.name);
-            let stream = validate_stream(stream, live)
+            let stream = validate_stream(stream, live, details)
                 .with_context(|| format!("stream {:?}", stream.name))?;
             streams.push(Arc::new(stream));
         }
@@ -223,6 +244,15 @@ impl Config {
         let config = self.config_drift.clone().unwrap_or_default();
         config.validate()?;
         let config_drift = home.map(|home| ConfigDriftJob { home, config });
+        let resources = self.resources.as_ref().map(|config| validate_resources(config, &streams));
+        let resources = resources.transpose().context("resources")?;
+        let unasked = streams.iter().find(|stream| stream.utilisation.is_some());
+        if let Some(stream) = unasked.filter(|_| resources.is_none()) {
+            bail!(
+                "stream {:?}: utilisation is part of what is known of resources: add [resources]",
+                stream.name
+            );
+        }
         let sinks = self.sinks.iter().map(validate_sink).collect::<Result<_>>()?;
         Ok(Job {
             catalog: self.catalog.url.clone(),
@@ -238,15 +268,49 @@ impl Config {
             compression: self.run.compression,
             fsync: self.run.fsync,
             maintenance: self.maintenance.validate(self.run.compression)?,
-            hash: hash(&streams, config_drift.as_ref()),
+            hash: hash(&streams, config_drift.as_ref(), resources.as_ref()),
             streams,
             config_drift,
+            resources,
             sinks,
         })
     }
 }
 
-fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
+/// Whether a stream says anything of resources.
+fn says_of_resources(stream: &StreamJob) -> bool {
+    stream.kind != StreamKind::Sensor || stream.utilisation.is_some()
+}
+
+fn validate_resources(
+    config: &ResourcesConfig,
+    streams: &[Arc<StreamJob>],
+) -> Result<ResourcesJob> {
+    config.validate()?;
+    let home = streams.iter().position(|stream| says_of_resources(stream)).context(
+        "no stream says anything of resources: add bills, audit events or declarations, or \
+         [stream.utilisation] to a sensor stream",
+    )?;
+    for stream in streams.iter().filter(|stream| stream.kind == StreamKind::Cost) {
+        ensure!(
+            stream.bill.by.contains(&Dimension::Resource),
+            "the bill {:?} does not tell resources apart: add \"resource\" to its bill.by",
+            stream.name
+        );
+    }
+    let model = match &config.judge.model {
+        Some(path) => {
+            let read = std::fs::read(path);
+            read.with_context(|| format!("judge.model: reading {}", path.display()))?.into()
+        }
+        None => Arc::from(PRETRAINED),
+    };
+    let judges = streams.iter().any(|stream| stream.utilisation.is_some());
+    Ok(ResourcesJob { home, judges, config: config.clone(), model })
+}
+
+/// `details` says that bills are read with FOCUS's other columns, which say what sizes cost.
+fn validate_stream(stream: &StreamConfig, live: bool, details: bool) -> Result<StreamJob> {
     let name = &stream.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     ensure!(
@@ -322,6 +386,10 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         ensure!(stream.drift.is_none(), "drift: watches models' input; configuration has none");
         ensure!(!stream.output.windows, "output.windows: configuration has none");
     }
+    if let Some(utilisation) = &stream.utilisation {
+        ensure!(kind == StreamKind::Sensor, "utilisation is for sensor streams");
+        utilisation.validate(&channels)?;
+    }
     if let Some(model) = &stream.model {
         ensure!(
             model.architecture.is_some() || model.onnx.is_some(),
@@ -343,7 +411,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         name: name.clone(),
         kind,
         paths: stream.source.path.clone(),
-        format: match stream.bill.as_ref().is_some_and(BillConfig::wants_details) {
+        format: match details || stream.bill.as_ref().is_some_and(BillConfig::wants_details) {
             true => stream.source.format.clone().with_lines(),
             false => stream.source.format.clone(),
         },
@@ -364,6 +432,7 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         threshold: stream.threshold.clone(),
         drift: stream.drift.clone(),
         attribution: stream.attribution.clone(),
+        utilisation: stream.utilisation.clone(),
         output: stream.output.clone(),
     })
 }
@@ -424,7 +493,11 @@ const DAY_US: i64 = 86_400_000_000;
 
 /// What decides result rows: everything of a stream but where its model file and watch interval are,
 /// and how its topics are reached.
-fn hash(streams: &[Arc<StreamJob>], config_drift: Option<&ConfigDriftJob>) -> String {
+fn hash(
+    streams: &[Arc<StreamJob>],
+    config_drift: Option<&ConfigDriftJob>,
+    resources: Option<&ResourcesJob>,
+) -> String {
     let mut digest = Sha256::new();
     for stream in streams {
         let StreamJob { name, paths, format, lateness_us, window, statistics, services, .. } =
@@ -442,6 +515,17 @@ fn hash(streams: &[Arc<StreamJob>], config_drift: Option<&ConfigDriftJob>) -> St
         }
         if let Some(columns) = &stream.columns {
             digest.update(format!("{columns:?}"));
+        }
+        if let Some(utilisation) = &stream.utilisation {
+            digest.update(format!("{utilisation:?}"));
+        }
+    }
+    if let Some(ResourcesJob { config, model, judges, .. }) = resources {
+        // The model by what it is, and not by where it lies.
+        let judge = Judging { model: None, ..config.judge.clone() };
+        digest.update(format!("{:?}", ResourcesConfig { judge, ..config.clone() }));
+        if *judges {
+            digest.update(model);
         }
     }
     if let Some(config_drift) = config_drift {

@@ -45,3 +45,4 @@ pub mod sink;
 pub mod size;
 pub mod source;
 pub mod worker;
+mod zombie;

@@ -7,6 +7,7 @@ mod audit;
 mod configuration;
 mod cost;
 mod focus;
+mod resource;
 mod strange;
 
 /// A named query.
@@ -191,6 +192,10 @@ const ALL: &[View] = &[
     audit::FINDING_ATTACKS,
     configuration::CONFIG_DRIFT,
     configuration::CONFIG_DRIFT_HISTORY,
+    resource::RESOURCES,
+    resource::RESOURCE_DEPENDENCIES,
+    resource::ZOMBIES,
+    resource::RIGHT_SIZING,
     View {
         name: "accounting",
         description: "what became of every record of a source; nothing is missing where missing is 0",

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 /// Paths and values.
-pub(super) type Attributes = BTreeMap<String, String>;
+pub(crate) type Attributes = BTreeMap<String, String>;
 
 /// What stands in the place of a value that is not to be seen.
 pub(super) const MASKED: &str = "(sensitive)";
@@ -69,7 +69,7 @@ fn mask_below(value: &mut Value) {
 
 /// The attributes of a JSON object; of anything else its value, at the path ``.
 #[must_use]
-pub(super) fn flatten(body: &Value) -> Attributes {
+pub(crate) fn flatten(body: &Value) -> Attributes {
     let mut found = Attributes::new();
     walk(body, String::new(), &mut found);
     found

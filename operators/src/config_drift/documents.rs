@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, RecordBatch};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::fact::{Cause, Fact, What, rows};
 use crate::Result;
 use crate::epoch::Partition;
 use crate::key::{Shard, hash};
 use crate::keyed::Keyed;
+use crate::resource::id;
 use crate::schema::configuration::{BODY, DECLARED, NAME, PROVIDER, RESOURCE_TYPE, SCOPE, SIDE};
 use crate::schema::{ENTITY_ID, TS, offsets, texts, times};
 use crate::snapshot::{Changes, Extent, Snapshot};
@@ -43,6 +45,9 @@ struct Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     provider: String,
+    /// The id that all streams have for it.
+    #[serde(default)]
+    canonical: String,
     /// Of name and attributes.
     digest: u64,
 }
@@ -163,8 +168,11 @@ impl Scope {
             let is_news = match &row.body {
                 Some(body) => {
                     let text = format!("{:?}{body}", row.name);
-                    let held =
-                        Held { provider: row.provider.clone(), digest: hash(text.as_bytes()) };
+                    let held = Held {
+                        provider: row.provider.clone(),
+                        canonical: row.canonical(),
+                        digest: hash(text.as_bytes()),
+                    };
                     let is_news = known.as_ref() != Some(&held);
                     of_type.insert(row.resource_type.clone(), held);
                     is_news
@@ -176,7 +184,12 @@ impl Scope {
             };
             // What was seen is seen again: an event in between may have said otherwise.
             if is_news || what == What::Observed {
-                facts.push(row.fact(name, source, what));
+                // What is no more has no attributes that would tell.
+                let canonical = match known {
+                    Some(held) if row.body.is_none() => held.canonical,
+                    _ => row.canonical(),
+                };
+                facts.push(row.fact(name, source, what, canonical));
             }
         }
         let Some(head) = head else { return };
@@ -185,21 +198,29 @@ impl Scope {
                 let what = if head.is_declared { What::Undeclared } else { What::Gone };
                 let row = Row {
                     resource: resource.clone(),
-                    provider: held.provider,
+                    provider: held.provider.clone(),
                     resource_type,
                     name: None,
                     ..head.clone()
                 };
-                facts.push(row.fact(name, source, what));
+                facts.push(row.fact(name, source, what, held.canonical));
             }
         }
     }
 }
 
 impl Row {
-    fn fact(&self, scope: &str, source: &str, what: What) -> Fact {
+    /// The id that all streams have for its resource, as far as its attributes tell.
+    fn canonical(&self) -> String {
+        let body = self.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+        let body: Value = body.unwrap_or_default();
+        id::declared(&self.provider, &self.resource_type, &self.resource, &body)
+    }
+
+    fn fact(&self, scope: &str, source: &str, what: What, canonical: String) -> Fact {
         Fact {
             resource: self.resource.clone(),
+            canonical,
             what,
             scope: scope.to_owned(),
             provider: self.provider.clone(),

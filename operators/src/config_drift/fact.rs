@@ -21,10 +21,11 @@ const WHAT: &str = "what";
 const PRINCIPAL: &str = "principal";
 const OPERATION: &str = "operation";
 const EVENT_ID: &str = "event_id";
+const CANONICAL: &str = "canonical";
 
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) enum What {
+pub(crate) enum What {
     /// It should have these attributes.
     Declared,
     /// Its scope declares it no longer.
@@ -57,42 +58,45 @@ impl What {
 
 /// Which record said it, and of events who did it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Cause {
+pub(crate) struct Cause {
     /// Event time, µs since 1970-01-01.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// The stream.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// Its partition.
-    pub(super) partition: u32,
+    pub(crate) partition: u32,
     /// The record.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Who did it; of audit events only.
-    pub(super) principal: Option<String>,
+    pub(crate) principal: Option<String>,
     /// What they called.
-    pub(super) operation: Option<String>,
+    pub(crate) operation: Option<String>,
     /// The provider's id of the event.
-    pub(super) event_id: Option<String>,
+    pub(crate) event_id: Option<String>,
 }
 
 /// What somebody said of one resource at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fact {
+pub(crate) struct Fact {
     /// The resource's id.
-    pub(super) resource: String,
+    pub(crate) resource: String,
+    /// The id that all streams have for it, [`crate::resource::id`].
+    #[serde(default)]
+    pub(crate) canonical: String,
     /// What is said of it.
-    pub(super) what: What,
+    pub(crate) what: What,
     /// Of declarations, which document says so.
-    pub(super) scope: String,
+    pub(crate) scope: String,
     /// `aws`, `kubernetes`, …
-    pub(super) provider: String,
+    pub(crate) provider: String,
     /// What it is.
-    pub(super) resource_type: String,
+    pub(crate) resource_type: String,
     /// What the declaration calls it.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Attributes, or a patch, as JSON.
-    pub(super) body: Option<String>,
+    pub(crate) body: Option<String>,
     /// Where it stands.
-    pub(super) cause: Cause,
+    pub(crate) cause: Cause,
 }
 
 impl Fact {
@@ -115,6 +119,7 @@ pub(super) fn schema() -> SchemaRef {
         Field::new(TS, timestamp(), false),
         Field::new(OFFSET, DataType::UInt64, false),
         Field::new(PARTITION, DataType::UInt32, false),
+        text(CANONICAL, false),
         text(SOURCE, false),
         text(WHAT, false),
         text(SCOPE, false),
@@ -147,6 +152,7 @@ pub(super) fn rows(facts: &[Fact]) -> Result<RecordBatch> {
         Arc::new(TimestampMicrosecondArray::from_iter_values(at).with_timezone("UTC")),
         Arc::new(UInt64Array::from_iter_values(facts.iter().map(|fact| fact.cause.offset))),
         Arc::new(UInt32Array::from_iter_values(facts.iter().map(|fact| fact.cause.partition))),
+        need(|fact| &fact.canonical),
         need(|fact| &fact.cause.source),
         need(|fact| fact.what.name()),
         need(|fact| &fact.scope),
@@ -165,7 +171,7 @@ pub(super) fn rows(facts: &[Fact]) -> Result<RecordBatch> {
 ///
 /// # Errors
 /// [`Error::Column`] when they are not of [`schema`].
-pub(super) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
+pub(crate) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
     let [
         resource,
         source,
@@ -195,6 +201,7 @@ pub(super) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
     let (resource, source, what, scope) = (resource?, source?, what?, scope?);
     let (provider, resource_type, name, body) = (provider?, resource_type?, name?, body?);
     let (principal, operation, event) = (principal?, operation?, event?);
+    let canonical = texts(rows, CANONICAL)?;
     let (at, offsets) = (times(rows, TS)?, offsets(rows)?);
     let partitions = numbers::<UInt32Type>(rows, PARTITION)?;
     let may = |column: &StringArray, row: usize| {
@@ -205,6 +212,7 @@ pub(super) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
             let said = what.value(row);
             Ok(Fact {
                 resource: resource.value(row).to_owned(),
+                canonical: canonical.value(row).to_owned(),
                 what: What::named(said).ok_or_else(|| Error::Column {
                     column: WHAT.to_owned(),
                     expected: "a kind of fact".to_owned(),

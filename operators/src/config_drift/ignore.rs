@@ -42,7 +42,7 @@ impl Ignore {
 
 /// Whether text is as a pattern says, in which `*` stands for any text.
 #[must_use]
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

@@ -9,7 +9,10 @@ use super::patch::Patch;
 use super::{aws, kubernetes};
 use crate::Result;
 use crate::epoch::Partition;
-use crate::schema::audit::{ACCOUNT, ERROR_CODE, EVENT_ID, OPERATION, PROVIDER, RAW, READ_ONLY};
+use crate::resource::id;
+use crate::schema::audit::{
+    ACCOUNT, ERROR_CODE, EVENT_ID, OPERATION, PROVIDER, RAW, READ_ONLY, REGION,
+};
 use crate::schema::{ENTITY_ID, TS, column, mismatch, offsets, texts, times};
 
 /// What an event says of one resource.
@@ -46,6 +49,15 @@ impl Said {
         Self::new(resource_type, id, What::Gone, None)
     }
 
+    /// The id that all streams have for the resource, whose name may be unique in an account's region alone.
+    fn canonical(&self, provider: &str, account: &str, region: &str) -> String {
+        if provider == "kubernetes" {
+            return id::declared(provider, &self.resource_type, &self.id, &Value::Null);
+        }
+        id::named(&self.resource_type, &self.id, region, account)
+            .unwrap_or_else(|| id::canonical(&self.id).into_owned())
+    }
+
     fn new(resource_type: &str, id: &str, what: What, body: Option<String>) -> Self {
         Self { resource_type: resource_type.to_owned(), id: id.to_owned(), what, body }
     }
@@ -61,10 +73,10 @@ pub fn facts(
     partition: Partition,
     events: &RecordBatch,
 ) -> Result<Option<RecordBatch>> {
-    let [principals, providers, accounts, operations, errors, ids, raws] =
-        [ENTITY_ID, PROVIDER, ACCOUNT, OPERATION, ERROR_CODE, EVENT_ID, RAW]
+    let [principals, providers, accounts, regions, operations, errors, ids, raws] =
+        [ENTITY_ID, PROVIDER, ACCOUNT, REGION, OPERATION, ERROR_CODE, EVENT_ID, RAW]
             .map(|name| texts(events, name));
-    let (principals, providers, accounts) = (principals?, providers?, accounts?);
+    let (principals, providers, accounts, regions) = (principals?, providers?, accounts?, regions?);
     let (operations, errors, ids, raws) = (operations?, errors?, ids?, raws?);
     let reads = column(events, READ_ONLY)?;
     let reads = arrow::array::AsArray::as_boolean_opt(reads)
@@ -89,7 +101,9 @@ pub fn facts(
             "aws" => aws::said(operation, &event),
             _ => kubernetes::said(accounts.value(row), &event).into_iter().collect(),
         };
+        let (account, region) = (accounts.value(row), regions.value(row));
         facts.extend(said.into_iter().map(|said| Fact {
+            canonical: said.canonical(provider, account, region),
             resource: said.id,
             what: said.what,
             scope: String::new(),

@@ -13,7 +13,7 @@ use super::attributes::{Attributes, element, flatten};
 /// What one event changes of one resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Patch {
+pub(crate) struct Patch {
     /// Attributes, laid out as in a document; what is null or empty is taken away.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub(super) set: Map<String, Value>,
@@ -36,7 +36,7 @@ impl Patch {
     }
 
     /// What becomes of paths: their new value, or none. `now` says what each has; `known` are all paths.
-    pub(super) fn apply<'a>(
+    pub(crate) fn apply<'a>(
         &self,
         now: impl Fn(&str) -> Option<&'a str>,
         known: impl Iterator<Item = &'a str>,

@@ -13,6 +13,7 @@ use crate::snapshot::{chunks, restore};
 
 fn fact(at: i64, what: What, body: Option<Value>) -> Fact {
     Fact {
+        canonical: String::new(),
         resource: "sg-1".to_owned(),
         what,
         scope: "main".to_owned(),
@@ -34,6 +35,7 @@ fn fact(at: i64, what: What, body: Option<Value>) -> Fact {
 
 fn said(at: i64, said: Said) -> Fact {
     Fact {
+        canonical: String::new(),
         resource: said.id,
         resource_type: said.resource_type,
         body: said.body,

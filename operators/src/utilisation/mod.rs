@@ -162,23 +162,23 @@ impl<'a> Rows<'a> {
 }
 
 /// Values that are known.
-fn known(values: &[f64]) -> impl Iterator<Item = f64> + Clone {
+pub(crate) fn known(values: &[f64]) -> impl Iterator<Item = f64> + Clone {
     values.iter().copied().filter(|value| !value.is_nan())
 }
 
 /// Arithmetic mean of what is known; `NaN` of nothing.
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     if count == 0 { f64::NAN } else { sum / f64::from(count) }
 }
 
 /// The greatest; `NaN` of nothing.
-fn greatest(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn greatest(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(f64::NAN, f64::max)
 }
 
 /// A quantile of sorted values, linearly interpolated between order statistics; `NaN` of nothing.
-fn quantile(sorted: &[f64], quantile: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], quantile: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = quantile * last as f64;
     let below = place.floor() as usize;
@@ -187,7 +187,7 @@ fn quantile(sorted: &[f64], quantile: f64) -> f64 {
 }
 
 /// What is known, in order of size.
-fn sorted(values: &[f64]) -> Vec<f64> {
+pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = known(values).collect();
     sorted.sort_by(f64::total_cmp);
     sorted

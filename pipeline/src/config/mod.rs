@@ -19,6 +19,7 @@ use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::data_drift::DriftConfig;
 use cloudops_operators::feature::sensor::Statistic;
 use cloudops_operators::forecast::ForecastConfig;
+use cloudops_operators::resource::{ResourcesConfig, UtilisationConfig};
 use cloudops_operators::rollup::By;
 use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
@@ -46,6 +47,8 @@ pub struct Config {
     pub streams: Vec<StreamConfig>,
     /// Configuration: what counts as drift, where a stream declares anything. Default: see its keys.
     pub config_drift: Option<ConfigDriftConfig>,
+    /// One row a resource, of all streams; none without this table.
+    pub resources: Option<ResourcesConfig>,
     /// Where alerts are sent, besides the tables. Default: nowhere.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,
@@ -173,6 +176,8 @@ pub struct StreamConfig {
     /// Which attributions are written for alerts.
     #[serde(default)]
     pub attribution: AttributeConfig,
+    /// Sensors: which channels say how much of an entity is used; with `[resources]` each is a resource.
+    pub utilisation: Option<UtilisationConfig>,
     /// What is written besides scores and alerts.
     #[serde(default)]
     pub output: OutputConfig,
@@ -348,6 +353,10 @@ impl Config {
             }
         }
         config.catalog.registry = config.catalog.registry.map(|path| base.join(path));
+        if let Some(resources) = &mut config.resources {
+            let model = resources.judge.model.take();
+            resources.judge.model = model.map(|path| base.join(path));
+        }
         config.run.scratch = config.run.scratch.map(|path| base.join(path));
         Ok(config)
     }

@@ -16,7 +16,7 @@ use cloudops_operators::attribute::Attribute;
 use cloudops_operators::batch::Batch;
 use cloudops_operators::bill::{Bill, Statements};
 use cloudops_operators::budget::Budgets;
-use cloudops_operators::config_drift::{ConfigDrift, ConfigDriftConfig, Documents};
+use cloudops_operators::config_drift::{ConfigDrift, Documents};
 use cloudops_operators::daily::Daily;
 use cloudops_operators::data_drift::{DriftJudge, DriftPartial};
 use cloudops_operators::epoch::{Epoch, Partition};
@@ -24,6 +24,7 @@ use cloudops_operators::flow::{self, Batches, Clock};
 use cloudops_operators::forecast::Forecasts;
 use cloudops_operators::key::Shard;
 use cloudops_operators::peers::{self, Peers};
+use cloudops_operators::resource::{Hours, PriceList, Resources};
 use cloudops_operators::rollup::Rollups;
 use cloudops_operators::schema::configuration::SCOPE;
 use cloudops_operators::schema::cost::BILLING_ACCOUNT;
@@ -42,16 +43,18 @@ use timely::dataflow::operators::Concat;
 use crate::checkpoint::{self, EncodedState, Piece, Restorers};
 use crate::config::DriftSettings;
 use crate::drift::Drift;
-use crate::job::StreamJob;
+use crate::job::{Job, StreamJob};
 use crate::kernel::{self, FeatureKernel};
 use crate::shelf::FileShelf;
 use crate::sink::project::Renames;
 use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
 use crate::worker::{Blueprint, StreamProgress};
+use crate::zombie::Hunter;
 
 mod configuration;
 mod cost;
+mod resource;
 
 /// Shared between a worker's operators.
 pub(crate) type Shared<T> = Rc<RefCell<T>>;
@@ -85,6 +88,10 @@ struct Kernels {
     documents: Option<Shared<Documents>>,
     /// What rests on several streams, on the path of one of them.
     config_drift: Option<Shared<ConfigDrift>>,
+    hours: Option<Shared<Hours>>,
+    resources: Option<Shared<Resources>>,
+    prices: Option<Shared<PriceList>>,
+    zombies: Option<Shared<Hunter>>,
     bill: Option<Shared<Bill>>,
     statements: Option<Statements>,
     rollups: Option<Shared<Rollups>>,
@@ -99,11 +106,12 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn new(
-        stream: &StreamJob,
-        scratch: &std::path::Path,
-        config_drift: Option<ConfigDriftConfig>,
-    ) -> Result<Self> {
+    /// Of a job's stream, by index.
+    fn new(job: &Job, index: usize) -> Result<Self> {
+        let (stream, scratch) = (&*job.streams[index], &*job.scratch);
+        let config_drift = job.config_drift.as_ref().filter(|drift| drift.home == index);
+        let resources = job.resources.as_ref().filter(|resources| resources.home == index);
+        let hours = stream.utilisation.as_ref().filter(|_| job.resources.is_some());
         let window = kernel::window(stream)?;
         let is_cost = stream.kind == StreamKind::Cost;
         let days = is_cost && stream.wants_days();
@@ -121,7 +129,26 @@ impl Kernels {
             daily: days.then(|| kernel::daily(stream)).transpose()?.map(shared),
             window: window.map(shared),
             documents: documents.then(|| shared(Documents::new(&stream.name))),
-            config_drift: config_drift.map(ConfigDrift::new).transpose()?.map(shared),
+            config_drift: config_drift
+                .map(|drift| ConfigDrift::new(drift.config.clone()))
+                .transpose()?
+                .map(shared),
+            hours: hours
+                .map(|config| Hours::new(&stream.name, config, &stream.channels))
+                .transpose()?
+                .map(shared),
+            resources: resources
+                .map(|resources| Resources::new(resources.config.clone()))
+                .transpose()?
+                .map(shared),
+            prices: resources
+                .filter(|resources| resources.judges)
+                .map(|_| shared(PriceList::default())),
+            zombies: resources
+                .filter(|resources| resources.judges)
+                .map(|resources| Hunter::new(&resources.model, resources.config.judge.policy))
+                .transpose()?
+                .map(shared),
             peers: (stream.kind == StreamKind::Audit).then(|| shared(Peers::new())),
             feature: shared(FeatureKernel::new(stream)?),
             threshold: shared(Threshold::new(&stream.name, stream.threshold.clone())?),
@@ -162,6 +189,15 @@ impl Kernels {
         if let Some(config_drift) = &self.config_drift {
             all.push(Rc::clone(config_drift) as _);
         }
+        if let Some(hours) = &self.hours {
+            all.push(Rc::clone(hours) as _);
+        }
+        if let Some(prices) = &self.prices {
+            all.push(Rc::clone(prices) as _);
+        }
+        if let Some(resources) = &self.resources {
+            all.push(Rc::clone(resources) as _);
+        }
         all.push(Rc::clone(&self.feature) as _);
         all.push(Rc::clone(&self.threshold) as _);
         if let Some(Drift { partial, judge }) = &self.drift {
@@ -197,9 +233,7 @@ impl Path {
         let scorers = Arc::clone(&blueprint.scorers[index]);
         let job = &blueprint.job;
         let stream = Arc::clone(&job.streams[index]);
-        let config_drift = job.config_drift.as_ref().filter(|drift| drift.home == index);
-        let config_drift = config_drift.map(|drift| drift.config.clone());
-        let kernels = Kernels::new(&stream, &job.scratch, config_drift)?;
+        let kernels = Kernels::new(job, index)?;
         let path = Self {
             place,
             score: Rc::new(RefCell::new(Score::new(scorers, timeline))),

@@ -29,8 +29,11 @@ pub(crate) mod files;
 mod late;
 pub(crate) mod log;
 mod rejects;
+mod resource_days;
+mod right_sizings;
 mod scores;
 mod windows;
+mod zombies;
 
 /// A table: its columns in order, and how its rows lie in a file.
 #[derive(Debug)]
@@ -232,6 +235,10 @@ const ALL: &[&Table] = &[
     &cost_forecasts::CHOICES,
     &cost_budgets::TABLE,
     &config_drift_changes::TABLE,
+    &resource_days::TABLE,
+    &right_sizings::TABLE,
+    &zombies::SCORES,
+    &zombies::ATTRIBUTIONS,
     &alerts::TABLE,
     &attributions::TABLE,
     &drift::TABLE,
