@@ -19,6 +19,7 @@
 //!   principals had used an operation before
 //! - [`feature`]: windows to feature vectors
 //! - [`utilisation`]: is a resource used? features, rules, and what speaks against terminating it
+//! - [`right_size`]: the smallest size that keeps what a resource uses under a headroom
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
@@ -45,6 +46,7 @@ pub mod forecast;
 pub mod key;
 mod keyed;
 pub mod peers;
+pub mod right_size;
 pub mod rollup;
 pub mod schema;
 pub mod score;

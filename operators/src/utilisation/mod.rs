@@ -132,6 +132,12 @@ impl<'a> Rows<'a> {
         self.start
     }
 
+    /// Seconds of a row.
+    #[must_use]
+    pub fn step(&self) -> i64 {
+        self.step
+    }
+
     /// When the last row ends.
     #[must_use]
     pub fn end(&self) -> i64 {
@@ -162,7 +168,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Values that are known.
-fn known(values: &[f64]) -> impl Iterator<Item = f64> + Clone {
+pub(crate) fn known(values: &[f64]) -> impl Iterator<Item = f64> + Clone {
     values.iter().copied().filter(|value| !value.is_nan())
 }
 
@@ -178,7 +184,7 @@ fn greatest(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// A quantile of sorted values, linearly interpolated between order statistics; `NaN` of nothing.
-fn quantile(sorted: &[f64], quantile: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], quantile: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = quantile * last as f64;
     let below = place.floor() as usize;
@@ -187,7 +193,7 @@ fn quantile(sorted: &[f64], quantile: f64) -> f64 {
 }
 
 /// What is known, in order of size.
-fn sorted(values: &[f64]) -> Vec<f64> {
+pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = known(values).collect();
     sorted.sort_by(f64::total_cmp);
     sorted
