@@ -69,48 +69,24 @@ pub fn priced(rows: &RecordBatch) -> Result<Vec<Observation>> {
     let mut named = HashMap::new();
     let mut found = Vec::new();
     for row in 0..rows.num_rows() {
-        let use_of =
-            columns.category.get(row).is_some_and(|name| name.eq_ignore_ascii_case("Usage"));
-        let Some(unit) = columns.unit.get(row).and_then(Unit::of) else { continue };
-        if !use_of || columns.class.get(row).is_some() {
+        let of_use = columns.category.get(row).is_some_and(|category| is(category, "Usage"));
+        if !of_use || columns.class.get(row).is_some() {
             continue;
         }
+        let Some(unit) = columns.unit.get(row).and_then(Unit::of) else { continue };
         let texts = columns.texts.map(|texts| texts.get(row));
         let provider = columns.provider.get(row).unwrap_or_default();
         let name: &Named =
             named.entry((provider, texts)).or_insert_with(|| Named::of(provider, texts));
-        let mut add = |size: &str, resource: Option<&str>, hour: Option<i128>| {
-            found.push(Observation {
-                sold: Sold {
-                    provider: name.provider.clone(),
-                    region: columns.region.get(row).unwrap_or_default().to_owned(),
-                    terms: name.terms.clone(),
-                    currency: columns.currency.get(row).unwrap_or_default().to_owned(),
-                    size: size.to_owned(),
-                },
-                resource: resource.map(str::to_owned),
-                day: columns.days[row],
-                known_on: columns.known_on[row],
-                offset: columns.offsets[row],
-                committed: columns.committed(row),
-                hour,
-            });
-        };
-        let resource = columns.resource.get(row);
-        let hour = || columns.hour(row, unit.count()).filter(|_| name.standard);
-        match (&name.part, unit) {
-            (Some((series, RAM)), Unit::GibHours(_)) => {
-                add(&format!("{series} {RAM}"), None, hour())
-            }
-            (Some((series, CORE)), Unit::Hours(_)) => {
-                add(&format!("{series} {CORE}"), None, hour())
-            }
-            _ => {}
+        let hour = columns.hour(row, unit.count()).filter(|_| name.standard);
+        let part = name.part.as_ref().filter(|(_, what)| *what == unit.part());
+        if let Some((series, what)) = part {
+            found.push(columns.observation(row, name, format!("{series} {what}"), None, hour));
         }
         if let (Some(size), Unit::Hours(_)) = (&name.size, unit) {
-            let hour = hour().filter(|_| name.whole);
+            let (resource, hour) = (columns.resource.get(row), hour.filter(|_| name.whole));
             if hour.is_some() || resource.is_some() {
-                add(size, resource, hour);
+                found.push(columns.observation(row, name, size.clone(), resource, hour));
             }
         }
     }
@@ -146,6 +122,14 @@ impl Unit {
     fn count(self) -> i128 {
         match self {
             Self::Hours(count) | Self::GibHours(count) => count,
+        }
+    }
+
+    /// What of a machine is sold by it.
+    fn part(self) -> &'static str {
+        match self {
+            Self::Hours(_) => CORE,
+            Self::GibHours(_) => RAM,
         }
     }
 }
@@ -338,6 +322,33 @@ impl<'a> Columns<'a> {
             list: amount(LIST_UNIT_PRICE)?,
             list_cost: amount(LIST_COST)?,
         })
+    }
+
+    /// What a row says of a size, or of a part.
+    fn observation(
+        &self,
+        row: usize,
+        name: &Named,
+        size: String,
+        resource: Option<&str>,
+        hour: Option<i128>,
+    ) -> Observation {
+        let text = |labels: Labels<'_>| labels.get(row).unwrap_or_default().to_owned();
+        Observation {
+            sold: Sold {
+                provider: name.provider.clone(),
+                region: text(self.region),
+                terms: name.terms.clone(),
+                currency: text(self.currency),
+                size,
+            },
+            resource: resource.map(str::to_owned),
+            day: self.days[row],
+            known_on: self.known_on[row],
+            offset: self.offsets[row],
+            committed: self.committed(row),
+            hour,
+        }
     }
 
     fn committed(&self, row: usize) -> bool {

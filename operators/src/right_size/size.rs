@@ -42,7 +42,7 @@ impl Capacity {
         match self {
             Self::Cpu | Self::Memory => f64::INFINITY,
             Self::Network => 32.0,
-            Self::Disk => 5.0,
+            Self::Disk => 5.375,
         }
     }
 }
