@@ -388,6 +388,38 @@ fn credits_of_google_belong_to_their_row() {
 }
 
 #[test]
+fn machines_are_named_in_the_details_of_a_price() {
+    let check = |text: &str, name: &str, format: &str, expected: &[&str]| {
+        let (rows, rejects) = read(text.as_bytes(), name, &format!(r#"{{"format": "{format}"}}"#));
+        assert_eq!(told(&rejects), [""; 0], "{format}");
+        assert_eq!(shown(&rows, &["sku_price_details"]), expected, "{format}");
+    };
+    let legacy = "bill/PayerAccountId,lineItem/LineItemType,lineItem/UsageStartDate,lineItem/UnblendedCost,\
+                  lineItem/CurrencyCode,lineItem/ProductCode,product/instanceType,product/operatingSystem\n\
+                  p,Usage,2025-02-03T04:00:00Z,1,USD,AmazonEC2,m5.large,Linux\n\
+                  p,Usage,2025-02-03T04:00:00Z,1,USD,AmazonS3,,\n";
+    let named = r#"{"InstanceType":"m5.large","OperatingSystem":"Linux"}"#;
+    check(legacy, "cur.csv", "aws-cur", &[named, "-"]);
+    let second = r#"{"bill_payer_account_id": "p", "line_item_line_item_type": "Usage",
+        "line_item_usage_start_date": "2025-02-03T04:00:00Z", "line_item_unblended_cost": "1",
+        "line_item_currency_code": "USD", "product": {"product_name": "EC2", "instance_type": "m5.large",
+        "operating_system": "Linux"}}"#;
+    check(&second.replace('\n', " "), "cur.jsonl", "aws-cur", &[named]);
+    let azure = "BillingAccountId,SubscriptionId,Date,MeterCategory,CostInBillingCurrency,BillingCurrencyCode,\
+                 ChargeType,PricingModel,AdditionalInfo\n\
+                 b,s,02/03/2025,Virtual Machines,1,EUR,Usage,OnDemand,\
+                 \"{\"\"ServiceType\"\":\"\"Standard_D2s_v3\"\",\"\"VCPUs\"\":2}\"\n\
+                 b,s,02/03/2025,Storage,1,EUR,Usage,OnDemand,whatever it likes\n";
+    check(azure, "x.csv", "azure-cost", &[r#"{"InstanceType":"Standard_D2s_v3"}"#, "-"]);
+    let google = r#"{"billing_account_id": "b", "currency": "USD", "cost": 1,
+        "usage_start_time": "2025-02-03 04:00:00 UTC", "service": {"description": "Compute Engine"},
+        "system_labels": [{"key": "compute.googleapis.com/cores", "value": "4"},
+                          {"key": "compute.googleapis.com/machine_spec", "value": "n2-standard-4"}]}"#;
+    let named = r#"{"InstanceType":"n2-standard-4"}"#;
+    check(&google.replace('\n', " "), "x.jsonl", "gcp-billing", &[named]);
+}
+
+#[test]
 fn oracle_says_what_it_corrects() {
     let text = "lineItem/referenceNo,lineItem/tenantId,lineItem/intervalUsageStart,lineItem/intervalUsageEnd,\
                 product/service,product/compartmentId,product/region,product/resourceId,usage/billedQuantity,\

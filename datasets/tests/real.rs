@@ -17,7 +17,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Float32Type};
 use cloudops_datasets::labels::audit::{rule_cases, zipped_events};
 use cloudops_datasets::{Format, Reject, StreamKind, describe, matching, open};
-use cloudops_operators::schema::{ENTITY_ID, OFFSET, audit, column, cost, labels, offsets};
+use cloudops_operators::epoch::Partition;
+use cloudops_operators::right_size::{Basis, Catalogue, Observation, Prices, priced};
+use cloudops_operators::schema::{ENTITY_ID, OFFSET, audit, column, cost, focus, labels, offsets};
 
 fn datasets() -> Option<PathBuf> {
     let Some(dir) = std::env::var_os("CLOUDOPS_DATASETS") else {
@@ -148,6 +150,74 @@ fn focus_sums_are_exact() {
         let sums: BTreeMap<String, String> =
             sums.into_iter().map(|(service, sum)| (service, sum.to_string())).collect();
         assert_eq!(sums, golden[name], "{name}");
+    }
+}
+
+/// The real sample states a price of an hour in words too: it is the one that is found.
+#[test]
+fn bills_tell_sizes_and_their_prices() {
+    let Some(dir) = datasets() else { return };
+    let found = |file: &str, name: &str| {
+        let format = format(&format!(r#"{{"format": "{name}"}}"#)).with_lines();
+        let (rows, rejects) = read(&dir.join(file), &format);
+        assert_eq!(rejects.len(), 0, "{file}");
+        let found = priced(&rows).unwrap();
+        (rows, found)
+    };
+    let (rows, aws) = found("focus_1_0/focus_sample_aws.csv", "focus");
+    let descriptions = labels(&rows, focus::CHARGE_DESCRIPTION).unwrap();
+    let mut prices = Prices::default();
+    for observation in &aws {
+        let description = descriptions.get(observation.offset as usize).unwrap();
+        assert!(description.contains(&observation.sold.size), "{description}");
+        let Some(seen) = observation.seen(Partition(0)) else { continue };
+        let told = description.split_once(" per ").unwrap().0;
+        let told: f64 = told.trim_start_matches("USD ").trim_start_matches('$').parse().unwrap();
+        assert_eq!(seen.hour, (told * 1e9).round() as i128 * 1_000, "{description}");
+        prices.see(observation.sold.clone(), seen);
+    }
+    let with_price = aws.iter().filter(|of| of.hour.is_some()).count();
+    let committed = aws.iter().filter(|of| of.committed).count();
+    let resources: HashSet<_> = aws.iter().filter_map(|of| of.resource.as_deref()).collect();
+    assert_eq!((aws.len(), with_price, committed, resources.len()), (29, 24, 3, 29));
+    assert_eq!(prices.iter().count(), 13);
+    // Within a family prices are in proportion: where the sample has two of one, each is what the other
+    // says of it.
+    let catalogue = Catalogue::new(&[]).unwrap();
+    let mut in_proportion = 0;
+    for (sold, seen) in prices.iter() {
+        let mut others = Prices::default();
+        prices.iter().filter(|(other, _)| *other != sold).for_each(|(other, seen)| {
+            others.see(other.clone(), *seen);
+        });
+        let Some(size) = catalogue.find(&sold.provider, &sold.size) else { continue };
+        if let Some(price) = others.hour(size, sold, &catalogue) {
+            assert_eq!((price.hour, price.basis), (seen.hour, Basis::Family), "{}", sold.size);
+            in_proportion += 1;
+        }
+    }
+    assert_eq!(in_proportion, 4);
+    // A size that the sample does not show, in proportion: Amazon's own price of it in Virginia.
+    let large = catalogue.find("aws", "c5.large").unwrap();
+    let here = aws.iter().find(|of| of.sold.region == "us-east-1").unwrap();
+    let price = prices.hour(large, &here.sold, &catalogue).unwrap();
+    assert_eq!((price.hour, price.basis), (85_000_000_000, Basis::Family));
+
+    let sizes = |(_, found): (_, Vec<Observation>)| -> Vec<(String, Option<i128>)> {
+        found.into_iter().map(|of| (of.sold.size, of.hour)).collect()
+    };
+    let exports = "native_billing_exports";
+    let (d2s, dear) = ("standard_d2s_v3".to_owned(), Some(110_000_000_000));
+    let actual = sizes(found(&format!("{exports}/azure_EA_ActualCost_Small.csv"), "azure-cost"));
+    assert_eq!(actual, [(d2s.clone(), dear)]);
+    let amortised = format!("{exports}/azure_EA_AmortizedCost_Small.csv");
+    let amortised = sizes(found(&amortised, "azure-amortised-cost"));
+    // Machines that a reservation and a savings plan pay for have no price of their own.
+    let covered = [("standard_ds2_v2".to_owned(), None), ("standard_b2s".to_owned(), None)];
+    assert_eq!(amortised, [&covered[..], &[(d2s, dear)]].concat());
+    // These samples have no machines, or do not say of which size they are.
+    for (file, name) in [("aws_cur_sample.csv", "aws-cur"), ("azure_ea_sample.csv", "azure-cost")] {
+        assert_eq!(sizes(found(&format!("{exports}/{file}"), name)), [], "{file}");
     }
 }
 

@@ -20,6 +20,7 @@
 //! - [`feature`]: windows to feature vectors
 //! - [`utilisation`]: is a resource used? features, rules, and what speaks against terminating it
 //! - [`resource`]: one row a resource, of all streams; which of them are judged, and how
+//! - [`right_size`]: the smallest size that keeps what a resource uses under a headroom
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
@@ -47,6 +48,7 @@ pub mod key;
 mod keyed;
 pub mod peers;
 pub mod resource;
+pub mod right_size;
 pub mod rollup;
 pub mod schema;
 pub mod score;

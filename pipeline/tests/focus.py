@@ -27,7 +27,7 @@ ChargeFrequency CommitmentDiscountCategory CommitmentDiscountId CommitmentDiscou
 CommitmentDiscountStatus CommitmentDiscountType CommitmentDiscountUnit ConsumedUnit InvoiceId
 InvoiceIssuerName PricingCategory PricingCurrency PricingUnit ProviderName PublisherName RegionId
 RegionName ResourceId ResourceName ResourceType ServiceCategory ServiceName ServiceSubcategory SkuId
-SkuMeter SkuPriceId SubAccountId SubAccountName SubAccountType Tags""".split()
+SkuMeter SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags""".split()
 AMOUNTS = """BilledCost CommitmentDiscountQuantity ConsumedQuantity ContractedCost ContractedUnitPrice
 EffectiveCost ListCost ListUnitPrice PricingQuantity""".split()
 INSTANTS = "BillingPeriodEnd BillingPeriodStart ChargePeriodEnd ChargePeriodStart".split()

@@ -59,7 +59,7 @@ impl Chance {
     }
 }
 
-const COLUMNS: [&str; 51] = [
+const COLUMNS: [&str; 52] = [
     "AvailabilityZone",
     "BilledCost",
     "BillingAccountId",
@@ -107,6 +107,7 @@ const COLUMNS: [&str; 51] = [
     "ServiceSubcategory",
     "SkuId",
     "SkuMeter",
+    "SkuPriceDetails",
     "SkuPriceId",
     "SubAccountId",
     "SubAccountName",
@@ -214,6 +215,7 @@ fn charge(chance: &mut Chance) -> Row {
     row.set("SkuId", format!("sku-{kind}-{}", chance.below(4)));
     row.set("SkuPriceId", format!("price-{kind}-{}", chance.below(9)));
     row.set("SkuMeter", chance.of(&["hours", "requests"]));
+    row.set("SkuPriceDetails", r#"{"InstanceType": "m5.large", "CoreCount": 2}"#);
     row.set("ChargeDescription", chance.of(&["per hour", "per request, or part of it"]));
     row.set("PricingQuantity", decimal(quantity * 10_000));
     row.set("ConsumedQuantity", decimal(quantity * 10_000 + 5));

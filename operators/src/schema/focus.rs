@@ -65,8 +65,29 @@ pub const BILLING_PERIOD_START: &str = "billing_period_start";
 /// FOCUS `ChargePeriodEnd`.
 pub const CHARGE_PERIOD_END: &str = "charge_period_end";
 
+/// FOCUS `ChargeDescription`.
+pub const CHARGE_DESCRIPTION: &str = "charge_description";
+/// FOCUS `ListCost`.
+pub const LIST_COST: &str = "list_cost";
+/// FOCUS `ListUnitPrice`.
+pub const LIST_UNIT_PRICE: &str = "list_unit_price";
+/// FOCUS `ContractedUnitPrice`.
+pub const CONTRACTED_UNIT_PRICE: &str = "contracted_unit_price";
+/// FOCUS `PricingQuantity`.
+pub const PRICING_QUANTITY: &str = "pricing_quantity";
+/// FOCUS `PricingUnit`.
+pub const PRICING_UNIT: &str = "pricing_unit";
+/// FOCUS `PricingCategory`.
+pub const PRICING_CATEGORY: &str = "pricing_category";
+/// FOCUS `SkuMeter`.
+pub const SKU_METER: &str = "sku_meter";
+/// FOCUS `SkuPriceDetails`, a JSON object as written.
+pub const SKU_PRICE_DETAILS: &str = "sku_price_details";
+/// FOCUS `CommitmentDiscountId`.
+pub const COMMITMENT: &str = "commitment";
+
 /// The columns, periods first.
-pub const DETAILS: [Detail; 41] = [
+pub const DETAILS: [Detail; 42] = [
     instant(BILLING_PERIOD_START, "BillingPeriodStart", "when the billing period begins, UTC"),
     instant("billing_period_end", "BillingPeriodEnd", "its exclusive end, UTC"),
     instant(CHARGE_PERIOD_START, "ChargePeriodStart", "when the charge's period begins, UTC"),
@@ -79,27 +100,28 @@ pub const DETAILS: [Detail; 41] = [
     text("invoice_issuer", "InvoiceIssuerName", "who issues the invoice"),
     text("publisher", "PublisherName", "who made what is sold"),
     text("host_provider", "HostProviderName", "on whose infrastructure the service runs"),
-    text("charge_description", "ChargeDescription", "the charge, in the provider's words"),
+    text(CHARGE_DESCRIPTION, "ChargeDescription", "the charge, in the provider's words"),
     text("charge_frequency", "ChargeFrequency", "'One-Time', 'Recurring' or 'Usage-Based'"),
-    amount("list_cost", "ListCost", "cost at the published price, in the currency"),
+    amount(LIST_COST, "ListCost", "cost at the published price, in the currency"),
     amount("contracted_cost", "ContractedCost", "cost at the negotiated price, in the currency"),
-    amount("list_unit_price", "ListUnitPrice", "published price of a pricing unit"),
-    amount("contracted_unit_price", "ContractedUnitPrice", "negotiated price of a pricing unit"),
-    amount("pricing_quantity", "PricingQuantity", "how much was priced, in pricing units"),
-    text("pricing_unit", "PricingUnit", "the unit of prices"),
-    text("pricing_category", "PricingCategory", "'Standard', 'Committed', 'Dynamic' or 'Other'"),
+    amount(LIST_UNIT_PRICE, "ListUnitPrice", "published price of a pricing unit"),
+    amount(CONTRACTED_UNIT_PRICE, "ContractedUnitPrice", "negotiated price of a pricing unit"),
+    amount(PRICING_QUANTITY, "PricingQuantity", "how much was priced, in pricing units"),
+    text(PRICING_UNIT, "PricingUnit", "the unit of prices"),
+    text(PRICING_CATEGORY, "PricingCategory", "'Standard', 'Committed', 'Dynamic' or 'Other'"),
     text("pricing_currency", "PricingCurrency", "national or virtual currency of the prices"),
     amount("consumed_quantity", "ConsumedQuantity", "how much was used, in consumed units"),
     text("consumed_unit", "ConsumedUnit", "the unit of use"),
     text("sku", "SkuId", "what is sold"),
     text("sku_price", "SkuPriceId", "at which of its prices"),
-    text("sku_meter", "SkuMeter", "what of it is metered"),
+    text(SKU_METER, "SkuMeter", "what of it is metered"),
+    text(SKU_PRICE_DETAILS, "SkuPriceDetails", "what its price depends on: a JSON object"),
     text("service_subcategory", "ServiceSubcategory", "what kind of service within its category"),
     text("region_name", "RegionName", "name of the region"),
     text("availability_zone", "AvailabilityZone", "the zone within the region"),
     text("resource_name", "ResourceName", "name of the resource"),
     text("resource_type", "ResourceType", "what kind of resource"),
-    text("commitment", "CommitmentDiscountId", "the commitment that discounts the charge"),
+    text(COMMITMENT, "CommitmentDiscountId", "the commitment that discounts the charge"),
     text("commitment_name", "CommitmentDiscountName", "its name"),
     text("commitment_type", "CommitmentDiscountType", "what the provider calls such a commitment"),
     text("commitment_category", "CommitmentDiscountCategory", "'Spend' or 'Usage'"),

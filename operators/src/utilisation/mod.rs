@@ -132,6 +132,12 @@ impl<'a> Rows<'a> {
         self.start
     }
 
+    /// Seconds of a row.
+    #[must_use]
+    pub fn step(&self) -> i64 {
+        self.step
+    }
+
     /// When the last row ends.
     #[must_use]
     pub fn end(&self) -> i64 {

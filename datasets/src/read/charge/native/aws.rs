@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::super::super::record::Fault;
-use super::{Mapped, Row, Said, columns, plus, text};
+use super::{Mapped, Row, Said, columns, object, plus, text};
 
 columns! {
     Account = "lineItem/UsageAccountId",
@@ -40,6 +40,8 @@ columns! {
     Unblended = "lineItem/UnblendedCost",
     Description = "lineItem/LineItemDescription",
     UsageType = "lineItem/UsageType",
+    InstanceType = "product/instanceType",
+    System = "product/operatingSystem",
     Quantity = "lineItem/UsageAmount",
     Unit = "pricing/unit",
     Sku = "product/sku",
@@ -109,6 +111,19 @@ fn tags<'a>(row: &Row<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
     let renamed: Map<_, _> =
         object.into_iter().map(|(name, value)| (tag_name(&name), value)).collect();
     Ok((!renamed.is_empty()).then(|| Value::Object(renamed).to_string().into()))
+}
+
+/// FOCUS `SkuPriceDetails`, as far as it is of an instance: columns of the legacy report, of CUR 2.0
+/// members of `product` as well.
+fn price_details<'a>(row: &Row<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+    let product =
+        row.json::<Map<String, Value>>(Column::Product, "a JSON object of the product")?;
+    let member = |name| product.as_ref().and_then(|product| product.get(name)?.as_str());
+    let details = [
+        ("InstanceType", row.text(Column::InstanceType).or_else(|| member("instance_type"))),
+        ("OperatingSystem", row.text(Column::System).or_else(|| member("operating_system"))),
+    ];
+    Ok(object(details))
 }
 
 /// The product's name: a column of the legacy report, of CUR 2.0 a member of `product`.
@@ -231,6 +246,7 @@ fn details<'a>(
         ("SkuId", text(row.text(Column::Sku))),
         ("SkuMeter", text(row.text(Column::UsageType))),
         ("SkuPriceId", text(row.text(Column::RateCode))),
+        ("SkuPriceDetails", Said::Text(price_details(row)?)),
         ("AvailabilityZone", text(row.text(Column::Zone))),
         ("CommitmentDiscountId", text(plan.or(reservation))),
         ("CommitmentDiscountType", text(kind)),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::super::super::record::Fault;
 use super::super::super::time::shown;
-use super::{Mapped, Row, Said, columns, next_day, text, times};
+use super::{Mapped, Row, Said, columns, next_day, object, text, times};
 
 columns! {
     BillingAccount = "BillingAccountId",
@@ -41,6 +41,7 @@ columns! {
     Resource = "ResourceId" | "InstanceId",
     ResourceName = "ResourceName",
     Tags = "Tags",
+    Additional = "AdditionalInfo",
     ChargeType = "ChargeType",
     Frequency = "Frequency",
     PricingModel = "PricingModel",
@@ -107,6 +108,15 @@ fn tags<'a>(row: &Row<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
             Err(row.fault(Column::Tags, format!("not an object of tags: {}", shown(written))))
         }
     }
+}
+
+/// FOCUS `SkuPriceDetails`, as far as it is of a machine: what else a row says of it is not a price's.
+fn price_details<'a>(row: &Row<'a>) -> Option<Cow<'a, str>> {
+    // Other services write what they like there, and need not write JSON.
+    let additional: Map<String, Value> =
+        serde_json::from_str(row.text(Column::Additional)?).ok()?;
+    let member = |name| additional.get(name).and_then(Value::as_str);
+    object([("InstanceType", member("ServiceType")), ("x_ImageType", member("ImageType"))])
 }
 
 pub(super) fn map<'a>(row: &Row<'a>, amortised: bool) -> Result<Mapped<'a>, Fault> {
@@ -215,6 +225,7 @@ fn details<'a>(
         ("SkuId", text(row.text(Column::PartNumber))),
         ("SkuPriceId", text(row.text(Column::Meter))),
         ("SkuMeter", text(row.text(Column::MeterName))),
+        ("SkuPriceDetails", Said::Text(price_details(row))),
         ("ServiceSubcategory", text(row.text(Column::Subcategory))),
         ("AvailabilityZone", text(row.text(Column::Zone))),
         ("ResourceName", text(row.text(Column::ResourceName))),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::super::super::record::Fault;
 use super::super::super::time::shown;
 use super::super::decode::money;
-use super::{Mapped, Row, Said, columns, plus, text};
+use super::{Mapped, Row, Said, columns, object, plus, text};
 
 columns! {
     BillingAccount = "billing_account_id",
@@ -29,6 +29,7 @@ columns! {
     ProjectId = "project.id",
     ProjectName = "project.name",
     Labels = "labels",
+    SystemLabels = "system_labels",
     Location = "location",
     Region = "location.region",
     Zone = "location.zone",
@@ -130,6 +131,13 @@ fn labels<'a>(row: &Row<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
     Ok((!object.is_empty()).then(|| Value::Object(object).to_string().into()))
 }
 
+/// FOCUS `SkuPriceDetails`, as far as it is of a machine: the type that Google's own label names.
+fn price_details<'a>(row: &Row<'a>) -> Option<Cow<'a, str>> {
+    let labels: Vec<Label> = serde_json::from_str(row.text(Column::SystemLabels)?).ok()?;
+    let machine = labels.iter().find(|label| label.key == "compute.googleapis.com/machine_spec")?;
+    object([("InstanceType", machine.value.as_deref())])
+}
+
 /// The beginning of the month that an invoice is of, written as `202309`, and of the one after.
 fn months(row: &Row<'_>) -> Result<Option<(i64, i64)>, Fault> {
     let Some(month) = member(row, Column::InvoiceMonth, Column::Invoice, "month")? else {
@@ -215,6 +223,7 @@ pub(super) fn map<'a>(row: &Row<'a>) -> Result<Mapped<'a>, Fault> {
             ),
             ("ConsumedUnit", Said::Text(member(row, Column::UsageUnit, Column::Usage, "unit")?)),
             ("SkuId", Said::Text(member(row, Column::SkuId, Column::Sku, "id")?)),
+            ("SkuPriceDetails", Said::Text(price_details(row))),
             ("AvailabilityZone", Said::Text(member(row, Column::Zone, Column::Location, "zone")?)),
             ("ResourceName", Said::Text(name)),
         ];

@@ -27,7 +27,7 @@ mod gcp;
 mod oci;
 mod row;
 
-use row::{Row, instant, plus, times};
+use row::{Row, instant, object, plus, times};
 
 /// How a provider's export is read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

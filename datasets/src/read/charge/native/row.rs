@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::super::super::record::{Cells, Fault, Want};
 use super::super::super::time::{TimeFormat, shown};
@@ -90,6 +91,18 @@ impl<'a> Row<'a> {
         let wrong = |_| self.fault(column, format!("not {what}: {}", shown(text)));
         serde_json::from_str(text).map(Some).map_err(wrong)
     }
+}
+
+/// A JSON object of the members that are there; none where none is.
+pub(super) fn object<'a, const N: usize>(
+    members: [(&str, Option<&str>); N],
+) -> Option<Cow<'a, str>> {
+    let there = members.into_iter().filter_map(|(name, value)| {
+        let value = value.filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), Value::from(value)))
+    });
+    let object: Map<String, Value> = there.collect();
+    (!object.is_empty()).then(|| Cow::Owned(Value::Object(object).to_string()))
 }
 
 /// An instant as ISO 8601, or a day as the United States write it.
