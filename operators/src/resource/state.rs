@@ -262,7 +262,7 @@ impl State {
         identity.service = dearest.map(|(name, _)| name.clone());
         if let Some((provider, resource_type)) = id::kind_of(id) {
             identity.provider.get_or_insert_with(|| provider.to_owned());
-            identity.resource_type.get_or_insert_with(|| resource_type.to_owned());
+            identity.resource_type.get_or_insert_with(|| resource_type.into_owned());
         }
         let attributes = self.attributes();
         let region = attributes.get("region").or(attributes.get("location"));

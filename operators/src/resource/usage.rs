@@ -176,7 +176,8 @@ pub(super) fn beside(
 ) -> Result<Option<RecordBatch>> {
     let parts: Vec<RecordBatch> = states.into_iter().chain(days).collect();
     let with_all = |part: &RecordBatch| {
-        let columns = schema().fields().iter().map(|field| match part.column_by_name(field.name()) {
+        let all = schema();
+        let columns = all.fields().iter().map(|field| match part.column_by_name(field.name()) {
             Some(column) => Arc::clone(column),
             None => new_null_array(field.data_type(), part.num_rows()),
         });

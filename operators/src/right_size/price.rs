@@ -11,11 +11,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::size::{Catalogue, Size};
 use crate::epoch::Partition;
 
 /// What an hour of is sold: prices compare only within the same provider, region, terms and currency.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sold {
     /// Who sells it, as [`super::provider`] writes it.
     pub provider: String,
@@ -30,7 +32,7 @@ pub struct Sold {
 }
 
 /// A price that a row of the bill showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seen {
     /// The day of the charge, since 1970-01-01.
     pub day: i32,

@@ -16,6 +16,7 @@ pub mod evidence;
 mod features;
 mod regularity;
 pub mod rule;
+pub mod verdict;
 
 pub use features::{FEATURES, features};
 

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod configuration;
+pub(crate) mod estate;
 pub(crate) mod moto;
 
 use std::collections::BTreeMap;
