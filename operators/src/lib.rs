@@ -19,6 +19,7 @@
 //!   principals had used an operation before
 //! - [`feature`]: windows to feature vectors
 //! - [`utilisation`]: is a resource used? features, rules, and what speaks against terminating it
+//! - [`resource`]: one id of a resource across streams, who touched it, what it depends on
 //! - [`score`]: the [`score::Scorer`] trait and the model in force at a time
 //! - [`threshold`]: scores to verdicts and alerts
 //! - [`data_drift`]: has the input distribution moved?
@@ -45,6 +46,7 @@ pub mod forecast;
 pub mod key;
 mod keyed;
 pub mod peers;
+pub mod resource;
 pub mod rollup;
 pub mod schema;
 pub mod score;

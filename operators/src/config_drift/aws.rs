@@ -296,7 +296,7 @@ fn tagged(is_created: bool, request: &Value) -> Vec<Said> {
 
 /// The type of an EC2 resource, by the beginning of its id.
 #[must_use]
-pub(super) fn type_of(id: &str) -> Option<&'static str> {
+pub(crate) fn type_of(id: &str) -> Option<&'static str> {
     Some(match id.split_once('-')?.0 {
         "i" => "aws_instance",
         "vol" => "aws_ebs_volume",

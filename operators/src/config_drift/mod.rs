@@ -44,6 +44,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use aws::type_of;
 pub use documents::Documents;
 use fact::Fact;
 pub use ignore::Ignore;

@@ -146,7 +146,7 @@ impl Class {
 }
 
 /// The lower-case words of an operation's last segment or two; see [`Class::of`].
-fn words(operation: &str) -> Vec<String> {
+pub(crate) fn words(operation: &str) -> Vec<String> {
     let segments: Vec<&str> =
         operation.split(['/', '.', ':']).filter(|segment| !segment.is_empty()).collect();
     let bare = segments.last().is_some_and(|last| last.starts_with(char::is_lowercase));

@@ -19,8 +19,8 @@ use crate::window::{Extract, selected};
 mod class;
 mod technique;
 
-pub(crate) use self::class::CLASSES;
 pub use self::class::Class;
+pub(crate) use self::class::{CLASSES, words};
 pub use self::technique::Technique;
 
 /// Families of user agents: the first whose mark the agent contains.
