@@ -335,8 +335,8 @@ mod tests {
         fn canonical_ids_are_their_own(id in ids()) {
             let once = canonical(&id).into_owned();
             prop_assert_eq!(canonical(&once), once.as_str());
-            let _ = kind_of(&once);
-            let _ = around(&once).count();
+            prop_assert!(around(&once).all(|outer| once.starts_with(outer)));
+            prop_assert!(kind_of(&once).is_none_or(|(of, kind)| !of.is_empty() && !kind.is_empty()));
         }
 
         #[test]

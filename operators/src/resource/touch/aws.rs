@@ -7,34 +7,37 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Event, Found, actor};
 use crate::resource::id::{canonical, kind_of, named, short_type};
 use crate::resource::reference::{DEPTH, is_policy, is_provided};
 
-/// Who called.
+/// An event, as far as it is looked into.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Caller {
+struct Raw<'a> {
     user_identity: Value,
     session_credential_from_console: Value,
-    /// In OCSF's place for it.
+    /// In OCSF's place for the identity.
     actor: Value,
+    #[serde(borrow)]
+    request_parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_elements: Option<&'a RawValue>,
 }
 
-/// What they asked for, and what they got.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// What was asked for, and what was given.
 struct Call {
-    request_parameters: Value,
-    response_elements: Value,
+    request: Value,
+    response: Value,
 }
 
 /// Adds what an event says.
 pub(super) fn find(event: &Event<'_>, found: &mut Found) {
-    let caller: Caller = serde_json::from_str(event.raw).unwrap_or_default();
-    (found.is_human, found.is_interactive) = caller.person(event.principal_type);
+    let raw: Raw<'_> = serde_json::from_str(event.raw).unwrap_or_default();
+    (found.is_human, found.is_interactive) = raw.person(event.principal_type);
     for name in event.listed() {
         found.add_name(&name);
     }
@@ -42,19 +45,22 @@ pub(super) fn find(event: &Event<'_>, found: &mut Found) {
     if event.reads && event.listed.is_some() {
         return;
     }
-    let call: Call = serde_json::from_str(event.raw).unwrap_or_default();
     let service = event.service.strip_suffix(".amazonaws.com").unwrap_or(event.service);
     let place = Place { service, region: event.region, account: event.account };
-    for part in [&call.request_parameters, &call.response_elements] {
-        place.walk("", part, DEPTH, found);
-    }
+    let value = |part: Option<&RawValue>| -> Value {
+        part.and_then(|part| serde_json::from_str(part.get()).ok()).unwrap_or_default()
+    };
+    let call =
+        Call { request: value(raw.request_parameters), response: value(raw.response_elements) };
+    place.walk("", &call.request, DEPTH, found);
+    place.walk("", &call.response, DEPTH, found);
     if !event.failed {
         end(event.operation, found);
         connect(event.operation, &place, &call, found);
     }
 }
 
-impl Caller {
+impl Raw<'_> {
     fn person(&self, kind: &str) -> actor::Person {
         let is_console = match &self.session_credential_from_console {
             Value::String(text) => text == "true",
@@ -517,13 +523,13 @@ fn connect(operation: &str, place: &Place<'_>, call: &Call, found: &mut Found) {
     let operation = unversioned(operation);
     match operation {
         "RunInstances" => {
-            let items = call.response_elements["instancesSet"]["items"].as_array();
+            let items = call.response["instancesSet"]["items"].as_array();
             items.into_iter().flatten().for_each(|item| launched(place, item, found));
         }
         // An instance takes up its profile's role under its own name.
         "AssumeRole" => {
-            let session = call.request_parameters["roleSessionName"].as_str().unwrap_or_default();
-            let role = call.request_parameters["roleArn"].as_str().unwrap_or_default();
+            let session = call.request["roleSessionName"].as_str().unwrap_or_default();
+            let role = call.request["roleArn"].as_str().unwrap_or_default();
             if short_type(session) == Some("aws_instance") && !role.is_empty() {
                 found.connect(session, &canonical(role), false);
             }
@@ -545,8 +551,8 @@ fn connect(operation: &str, place: &Place<'_>, call: &Call, found: &mut Found) {
         let id = |path: &str| {
             let (part, key) = path.rsplit_once('/')?;
             let part = match part {
-                "/requestParameters" => &call.request_parameters,
-                _ => &call.response_elements,
+                "/requestParameters" => &call.request,
+                _ => &call.response,
             };
             let mut one = Found::default();
             place.add(key, part[key].as_str()?, &mut one);
