@@ -515,7 +515,7 @@ mod tests {
     #[test]
     fn what_is_not_standard_use_has_no_price_but_a_size() {
         let priced = [("billed_cost", "340"), (PRICING_QUANTITY, "1000"), (RESOURCE, "i-1")];
-        let row = |more: Row<'_>| [&[(CHARGE_DESCRIPTION, LINUX)], &priced[..], more].concat();
+        let row = |more: Row<'static>| [&[(CHARGE_DESCRIPTION, LINUX)], &priced[..], more].concat();
         let size_alone = [("c5.2xlarge", "", Some("i-1"), None)];
         check(&row(&[]), &[("c5.2xlarge", "", Some("i-1"), Some(340))]);
         let committed = [&[(CHARGE_DESCRIPTION, LINUX)], &priced[..]].concat();

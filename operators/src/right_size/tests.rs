@@ -257,7 +257,7 @@ fn names_of_reasons_are_their_own() {
 }
 
 fn levels(top: f64) -> impl Strategy<Value = Vec<f64>> {
-    let level = prop_oneof![8 => (0.0..top), 1 => (0.0..100.0), 1 => Just(f64::NAN)];
+    let level = prop_oneof![8 => 0.0..top, 1 => 0.0..100.0, 1 => Just(f64::NAN)];
     prop::collection::vec(level, HOURS)
 }
 
