@@ -109,16 +109,16 @@ impl Job {
         for rows in rows {
             self.hours.push(Partition(0), rows, None).unwrap();
         }
-        for prices in price::price_rows(prices).unwrap() {
+        if let Some(prices) = price::price_rows(prices).unwrap() {
             self.prices.push(&prices).unwrap();
         }
-        for batch in self.hours.advance(watermark).unwrap() {
+        if let Some(batch) = self.hours.advance(watermark).unwrap() {
             self.resources.push(&batch).unwrap();
         }
-        for list in self.prices.advance(watermark).unwrap() {
+        if let Some(list) = self.prices.advance(watermark).unwrap() {
             self.resources.push(&list).unwrap();
         }
-        for facts in fact::rows(facts).unwrap() {
+        if let Some(facts) = fact::rows(facts).unwrap() {
             self.resources.push(&facts).unwrap();
         }
         let (known, judged) = self.resources.advance(watermark).unwrap();

@@ -19,7 +19,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use hashbrown::HashMap;
 use serde_json::Value;
 
-use super::id::{around, canonical, kind_of};
+use super::id::{around, canonical, kind_of, path_kinds};
 use super::reference::references;
 use crate::Result;
 use crate::schema::audit::{
@@ -360,8 +360,8 @@ fn azure(event: &Event<'_>, found: &mut Found) {
     let operation = event.operation.to_ascii_lowercase();
     // `microsoft.compute/virtualmachines/delete` of a machine, not of what is in it.
     if let Some(deleted) = operation.strip_suffix("/delete") {
-        let kinds = super::id::path_kinds(&id);
-        if kinds.is_some_and(|kinds| kinds == deleted) {
+        let is_itself = path_kinds(&id).is_some_and(|kinds| kinds == deleted);
+        if is_itself && is_done(event.raw) {
             found.end(&id);
         }
     } else if event.is_read() && event.raw.contains("requestbody") {
@@ -369,4 +369,15 @@ fn azure(event: &Event<'_>, found: &mut Found) {
         let body = raw["properties"]["requestbody"].as_str().unwrap_or_default();
         found.connect_references(&id, &serde_json::from_str(body).unwrap_or_default());
     }
+}
+
+/// Whether an Azure event tells of an operation's end: most log their start, and some that they were
+/// accepted, in events of their own.
+fn is_done(raw: &str) -> bool {
+    let raw: Value = serde_json::from_str(raw).unwrap_or_default();
+    let results = [&raw["resultType"], &raw["resulttype"], &raw["status"]["value"], &raw["status"]];
+    let mut texts = results.into_iter().filter_map(Value::as_str);
+    !texts.any(|text| {
+        ["start", "started", "accept", "accepted"].iter().any(|at| text.eq_ignore_ascii_case(at))
+    })
 }

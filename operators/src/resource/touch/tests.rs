@@ -272,6 +272,9 @@ fn azure_paths_and_what_is_around_them() {
         &[&machine, &format!("{machine}/extensions/e")],
         &[],
     );
+    let begun = json!({"resultType": "Start"});
+    let path = format!("{group}/Microsoft.Compute/virtualMachines/V");
+    check(azure("Microsoft.Compute/virtualMachines/delete", &path), begun, &[&machine], &[]);
     let interface = format!("{group}/Microsoft.Network/networkInterfaces/N");
     let body =
         json!({"properties": {"networkProfile": {"networkInterfaces": [{"id": interface}]}}});
