@@ -40,7 +40,8 @@ fn sizes_are_those_that_ec2_describes() {
         // Older versions of moto have no baselines.
         for (ours, theirs) in [(size.network_mbit_s, number(4)), (size.disk_mb_s, number(5))] {
             // EC2 has some of them as 156.2504.
-            let same = |theirs| ours.is_some_and(|ours| (ours - theirs).abs() <= 1e-5 * theirs);
+            let same =
+                |theirs: f64| ours.is_some_and(|ours| (ours - theirs).abs() <= 1e-5 * theirs);
             assert!(theirs.is_none_or(same), "{size:?}: {line}");
         }
         assert_eq!(size.baseline.is_some(), cells[6] == "bursts", "{line}");
