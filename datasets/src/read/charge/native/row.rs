@@ -72,13 +72,13 @@ impl<'a> Row<'a> {
 
     /// An object of the columns that hold a tag each; `name` says what a tag is called.
     pub(super) fn tag_columns(&self, name: impl Fn(&str) -> String) -> Option<Cow<'a, str>> {
-        let mut object = serde_json::Map::new();
+        let mut object = Map::new();
         for (at, column) in self.tags {
             if let Some(value) = self.cell(*at) {
                 object.insert(name(column), value.into());
             }
         }
-        (!object.is_empty()).then(|| Cow::Owned(serde_json::Value::Object(object).to_string()))
+        (!object.is_empty()).then(|| Cow::Owned(Value::Object(object).to_string()))
     }
 
     /// A column's text as a JSON value of some type.
