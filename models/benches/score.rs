@@ -1,8 +1,8 @@
 //! Windows scored per CPU second: ours against ONNX Runtime called plainly.
 //!
 //! `cargo bench --workspace --bench score`: the small model of the tests, and the default VAE over
-//! windows of 30 steps of 14 channels that overlap. `-- model.onnx STEPS CHANNELS [more models ...]`
-//! adds others. One thread; each figure is the best of several passes, taken in turn so that a noisy
+//! windows of 30 steps of 14 channels that overlap; then what the forest that ships takes for a
+//! resource. `-- model.onnx STEPS CHANNELS [more models ...]` adds others. One thread; each figure is the best of several passes, taken in turn so that a noisy
 //! machine disturbs all alike.
 #![allow(
     clippy::print_stdout,
@@ -13,11 +13,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use cloudops_datasets::simulate::fleet::{FleetConfig, simulate};
 use cloudops_models::runtime;
 use cloudops_models::scorer::{OrtScorer, ScorerOptions, Tile};
+use cloudops_models::zombie::{Features, PRETRAINED, ZombieModel};
 use cloudops_operators::schema::result::WINDOW;
 use cloudops_operators::schema::{vector_array, vectors};
 use cloudops_operators::score::{ModelId, ModelInfo, Scorer};
+use cloudops_operators::utilisation::{LOOKBACK_DAYS, features};
 use cpu_time::ThreadTime;
 
 const SMALL: &[u8] = include_bytes!("../tests/golden/small.onnx");
@@ -35,6 +38,7 @@ fn main() {
     compare("small", SMALL, 12, 5);
     #[cfg(feature = "train")]
     overlapping(&vae(30, 14), 30, 14);
+    resources();
     for model in arguments.chunks_exact(3) {
         let bytes = std::fs::read(&model[0]).unwrap();
         compare(&model[0], &bytes, model[1].parse().unwrap(), model[2].parse().unwrap());
@@ -81,6 +85,38 @@ fn overlapping(onnx: &[u8], steps: usize, channels: usize) {
         let batch = RecordBatch::try_from_iter([(WINDOW, array)]).unwrap();
         measure(&format!("vae-cnn, hop {hop}{shares}"), &mut variants, &batch);
     }
+}
+
+/// A score in batches of several sizes, and a score divided among its features.
+fn resources() {
+    let fleet = simulate(&FleetConfig { resources: 1_024, days: 40 }, 1);
+    let rows: Vec<Features> = fleet
+        .iter()
+        .map(|resource| features(&resource.recorded.rows().unwrap().last_days(LOOKBACK_DAYS)))
+        .collect();
+    let mut model = ZombieModel::open(PRETRAINED).unwrap();
+    println!("{}, CPU µs a resource", model.id());
+    let mut best = |name: &str, pass: &mut dyn FnMut(&mut ZombieModel)| {
+        let mut micros = f64::INFINITY;
+        for _ in 0..PASSES {
+            let start = ThreadTime::now();
+            pass(&mut model);
+            micros = micros.min(start.elapsed().as_secs_f64() * 1e6 / rows.len() as f64);
+        }
+        println!("  {name:12} {micros:8.2} µs");
+    };
+    for size in [1, 16, 128, 1_024] {
+        best(&format!("score, {size}"), &mut |model| {
+            for batch in rows.chunks(size) {
+                model.score(batch).unwrap();
+            }
+        });
+    }
+    best("attribution", &mut |model| {
+        for row in &rows {
+            std::hint::black_box(model.attribute(row));
+        }
+    });
 }
 
 fn measure(name: &str, variants: &mut [(String, OrtScorer)], sample: &RecordBatch) {

@@ -12,6 +12,7 @@
 //! - [`train`](mod@train): all of these in order
 //! - [`runtime`], [`scorer`]: ONNX Runtime, and window batches to scores in it
 //! - [`forecast`]: cost to come, with quantiles
+//! - [`zombie`]: idle resources, and the forest that ships
 //! - [`registry`], [`card`]: immutable versions, and what is told of each
 //! - [`evaluate`]: how good detectors are, on labelled data
 
@@ -28,6 +29,7 @@ pub mod samples;
 pub mod scorer;
 pub mod specification;
 pub mod train;
+pub mod zombie;
 
 pub use error::{Error, Result};
 pub use samples::Samples;

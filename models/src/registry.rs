@@ -491,11 +491,13 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// SHA-256, hex.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn id_of(name: &str, sha256: &str) -> ModelId {
+/// A model's id by the hash of its file.
+pub(crate) fn id_of(name: &str, sha256: &str) -> ModelId {
     ModelId { name: name.to_owned(), version: sha256[..16].to_owned() }
 }
 

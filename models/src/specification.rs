@@ -97,6 +97,19 @@ impl Input {
     }
 }
 
+/// SHA-256 (hex) of what a model reads: the input's name, its steps, its channels in order.
+#[must_use]
+pub fn schema_hash(input: Input, steps: usize, channels: &[String]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(input.name());
+    hash.update((steps as u64).to_le_bytes());
+    for channel in channels {
+        hash.update((channel.len() as u64).to_le_bytes());
+        hash.update(channel);
+    }
+    hex(&hash.finalize())
+}
+
 /// How far a reconstruction is from its window, per element of the standardised window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -256,14 +269,7 @@ impl Specification {
     /// Two models with the same hash can replace each other.
     #[must_use]
     pub fn schema_hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.input.name());
-        hash.update((self.steps as u64).to_le_bytes());
-        for channel in &self.channels {
-            hash.update((channel.len() as u64).to_le_bytes());
-            hash.update(channel);
-        }
-        hex(&hash.finalize())
+        schema_hash(self.input, self.steps, &self.channels)
     }
 
     fn validate_shape(&self) -> Result<()> {

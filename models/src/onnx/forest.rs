@@ -23,6 +23,7 @@ use super::metadata::{self as key, damaged, decode, entry};
 use super::proto;
 use crate::learn::forest::calibrate::SHARE_MIN;
 use crate::learn::forest::{Forest, Node, Platt, Tree};
+use crate::specification::{Input, schema_hash};
 use crate::{Error, Result};
 
 /// The name of the graph's input.
@@ -112,6 +113,7 @@ impl ForestFile {
         let metadata = [
             (key::NAME, self.name.clone()),
             (key::ARCHITECTURE, ARCHITECTURE.to_owned()),
+            (key::SCHEMA_HASH, schema_hash(Input::Features, 1, &self.forest.features)),
             (key::MODEL_INFO, json(serde_json::to_string(&info))?),
             (key::FOREST, json(serde_json::to_string(&description))?),
         ];

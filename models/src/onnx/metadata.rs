@@ -17,7 +17,7 @@ pub const NAME: &str = "name";
 pub const ARCHITECTURE: &str = "architecture";
 /// The whole [`Specification`], JSON.
 pub const SPECIFICATION: &str = "specification";
-/// [`Specification::schema_hash`].
+/// [`crate::specification::schema_hash`].
 pub const SCHEMA_HASH: &str = "schema_hash";
 /// [`crate::calibrate::Calibration`], JSON.
 pub const CALIBRATION: &str = "calibration";
@@ -27,6 +27,10 @@ pub const MODEL_INFO: &str = "model_info";
 pub const TRAINING: &str = "training";
 /// [`super::forest::Description`], JSON.
 pub const FOREST: &str = "forest";
+/// [`crate::zombie::Limits`], JSON.
+pub const LIMITS: &str = "limits";
+/// [`crate::zombie::LearnedFrom`], JSON.
+pub const LEARNED_FROM: &str = "learned_from";
 
 /// All entries of a file, whoever made it.
 ///
@@ -73,7 +77,7 @@ pub fn specification(onnx: &[u8]) -> Result<Specification> {
     entry(onnx, SPECIFICATION)
 }
 
-pub(super) fn entry<T: serde::de::DeserializeOwned>(onnx: &[u8], key: &str) -> Result<T> {
+pub(crate) fn entry<T: serde::de::DeserializeOwned>(onnx: &[u8], key: &str) -> Result<T> {
     let entries = metadata(onnx)?;
     let text = entries.get(key).ok_or_else(|| damaged(&format!("no metadata `{key}`")))?;
     serde_json::from_str(text).map_err(|error| damaged(&format!("metadata `{key}`: {error}")))

@@ -5,6 +5,8 @@
 //! features do: a monthly job is seen once in a month. Each costs recall, as some forgotten resource is
 //! still scanned by its agent.
 
+use serde::{Deserialize, Serialize};
+
 use super::daily::days;
 use super::features::CONNECTION_MIN;
 use super::regularity::Bursts;
@@ -12,7 +14,8 @@ use super::rule::NET_MB;
 use super::{Channel, Rows, known, mean};
 
 /// When a rule speaks against termination.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct EvidenceConfig {
     /// Days of history that must be known: a month and some days, so that whatever happens once a month
     /// has been seen. Default 35.

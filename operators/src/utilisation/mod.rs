@@ -2,9 +2,10 @@
 //!
 //! Input: [`Rows`], one a step (an hour, or five minutes), of one resource up to the moment at which it
 //! is judged. Output: [`FEATURES`], in a fixed order ([`features`]); the rules that are commonly applied
-//! instead ([`rule`]); and what speaks against terminating a resource, whatever a model says
-//! ([`evidence`]). Everything is `f64`, summed in the order of the rows, so the bits depend on the rows
-//! alone; nothing after the last row can be looked at, as it is not there.
+//! instead ([`rule`]); what speaks against terminating a resource, whatever a model says
+//! ([`evidence`]); and what model and evidence come to ([`verdict`]). Everything is `f64`, summed in the
+//! order of the rows, so the bits depend on the rows alone; nothing after the last row can be looked at,
+//! as it is not there.
 //!
 //! What is not measured is `NaN`: a whole channel (an empty slice) or a single row. A feature whose rows
 //! are all unknown is `NaN` too and never a made-up number: the forest learns where such rows belong.

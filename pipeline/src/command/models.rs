@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Subcommand};
-#[cfg(feature = "train")]
-use cloudops_models::forecast::bilstm::{Training, train};
+use clap::{Args, Subcommand, ValueEnum};
+use cloudops_models::forecast::bilstm;
 use cloudops_models::registry::Registry;
+use cloudops_models::zombie::{self, Pretraining};
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::Catalog;
 use cloudops_sql::catalog::record::{Promote, Record};
@@ -21,7 +21,8 @@ use crate::learning::parse_instant;
 #[command(after_help = "Examples:\n  cloudops models list --config pipeline.toml\n  \
     cloudops models show turbofan --config pipeline.toml\n  \
     cloudops models promote --stream turbofan turbofan@3fa2 --from 2026-02-01T00:00:00Z --config pipeline.toml\n  \
-    cloudops models rollback --stream turbofan --from 2026-03-01T00:00:00Z --config pipeline.toml")]
+    cloudops models rollback --stream turbofan --from 2026-03-01T00:00:00Z --config pipeline.toml\n  \
+    cloudops models pretrain zombie --check")]
 pub(super) struct Models {
     /// The job's configuration: names the registry and the catalog.
     #[arg(long, value_name = "FILE", global = true)]
@@ -65,11 +66,17 @@ enum Action {
         #[arg(long)]
         from: String,
     },
-    /// Learn the cost forecaster that ships with the binary anew, from simulated bills: some minutes.
+    /// Learn a model that ships with the binary anew, from simulated data: some minutes.
     Pretrain {
-        /// The ONNX file to write.
-        #[arg(long, value_name = "FILE")]
-        to: PathBuf,
+        /// Which.
+        #[arg(value_enum, default_value_t = Ships::Bilstm)]
+        model: Ships,
+        /// The ONNX file to write; the zombie hunter's card goes beside it.
+        #[arg(long, value_name = "FILE", required_unless_present = "check")]
+        to: Option<PathBuf>,
+        /// Compare with what ships, to the bit.
+        #[arg(long)]
+        check: bool,
     },
     /// Check a version: its hash, that it loads, its shapes, and that scores do not depend on the batch.
     Verify {
@@ -78,11 +85,20 @@ enum Action {
     },
 }
 
+/// A model that ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ships {
+    /// The cost forecaster.
+    Bilstm,
+    /// The forest that tells idle resources.
+    Zombie,
+}
+
 impl Models {
     pub(super) fn execute(self, onnxruntime: Option<&Path>) -> Result<()> {
         // The one action that is of no job.
-        if let Action::Pretrain { to } = &self.action {
-            return pretrain(to);
+        if let Action::Pretrain { model, to, check } = &self.action {
+            return pretrain(*model, to.as_deref(), *check);
         }
         let path = self.config.as_ref().context("name the job's configuration: --config FILE")?;
         let config = Config::read(path)?;
@@ -100,7 +116,7 @@ impl Models {
                 let id = registry.resolve(model)?;
                 promote(&config, stream, id, from.as_deref(), reason)
             }
-            Action::Pretrain { to } => pretrain(to),
+            Action::Pretrain { model, to, check } => pretrain(*model, to.as_deref(), *check),
             Action::Rollback { stream, from } => rollback(&config, stream, from),
             Action::Verify { model } => {
                 cloudops_models::runtime::init(onnxruntime)?;
@@ -237,19 +253,42 @@ fn promote(
     print(&format!("{stream}: {model} is in force from {} on", instant(effective_from_us)))
 }
 
-/// Learns the cost forecaster with the settings it ships with.
+/// Learns a model with the settings it ships with, writes it, and compares it with what ships.
+fn pretrain(model: Ships, to: Option<&Path>, check: bool) -> Result<()> {
+    let (learned, ships) = match model {
+        Ships::Bilstm => (learned_bilstm()?, bilstm::PRETRAINED),
+        Ships::Zombie => (zombie::pretrain(&Pretraining::default())?, zombie::PRETRAINED),
+    };
+    if let Some(to) = to {
+        std::fs::write(to, &learned).with_context(|| to.display().to_string())?;
+        tracing::info!(file = %to.display(), bytes = learned.len(), "wrote");
+        if model == Ships::Zombie {
+            let card = to.with_extension("md");
+            let text = zombie::card::card(&learned)?;
+            std::fs::write(&card, text).with_context(|| card.display().to_string())?;
+        }
+    }
+    if !check {
+        return Ok(());
+    }
+    ensure!(
+        learned == ships,
+        "what was learned is not what ships: the settings or the simulation have changed"
+    );
+    print("the same as what ships, to the bit")
+}
+
 #[cfg(feature = "train")]
-fn pretrain(to: &Path) -> Result<()> {
-    let learned = train(&Training::default())?;
-    std::fs::write(to, &learned.onnx).with_context(|| to.display().to_string())?;
+fn learned_bilstm() -> Result<Vec<u8>> {
+    let learned = bilstm::train(&bilstm::Training::default())?;
     let (first, last) = learned.losses;
-    tracing::info!(file = %to.display(), first, last, "learned; losses are in scales");
-    Ok(())
+    tracing::info!(first, last, "learned; losses are in scales");
+    Ok(learned.onnx)
 }
 
 #[cfg(not(feature = "train"))]
-fn pretrain(_: &Path) -> Result<()> {
-    bail!("this build learns nothing: build it with the feature `train`")
+fn learned_bilstm() -> Result<Vec<u8>> {
+    bail!("this build learns no networks: build it with the feature `train`")
 }
 
 fn rollback(config: &Config, stream: &str, from: &str) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use cloudops_operators::utilisation::rule::Verdict;
 
-use super::learner::best_f1;
-use super::sample::ZombieSamples;
 use crate::Result;
 use crate::learn::logistic::Logistic;
+use crate::zombie::learner::best_f1;
+use crate::zombie::sample::ZombieSamples;
 
 /// A rule's name in tables, and what it says.
 pub type Rule = (&'static str, fn(&Verdict) -> bool);

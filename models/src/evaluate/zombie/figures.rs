@@ -6,6 +6,7 @@ use super::baseline::Said;
 use super::{ALL, ZombieRow};
 use crate::evaluate::files::rounded;
 use crate::evaluate::metrics::average_precision;
+use crate::zombie::learner::brier;
 
 /// The normal distribution's quantile of a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
@@ -80,11 +81,6 @@ fn calibration_error(probability: &[f64], labels: &[bool]) -> f64 {
     }
     let off: f64 = bins.iter().map(|(said, positive)| (said - positive).abs()).sum();
     off / labels.len() as f64
-}
-
-fn brier(probability: &[f64], labels: &[bool]) -> f64 {
-    let off = probability.iter().zip(labels).map(|(said, label)| said - f64::from(*label));
-    off.map(|off| off * off).sum::<f64>() / labels.len() as f64
 }
 
 /// The row of a model over all resources; `raw` are shares of trees before calibration.

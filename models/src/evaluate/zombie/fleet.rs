@@ -2,18 +2,20 @@
 //!
 //! **Split by entity.** Fleets of some seeds are learned from, those of others judged: no resource is in
 //! both. Terminations are proposed at a threshold chosen on the fleets learned from
-//! ([`super::learner::action_threshold`]), with and without the rules of evidence.
+//! ([`crate::zombie::learner::action_threshold`]), with and without the rules of evidence.
 
 use cloudops_datasets::simulate::fleet::{FleetConfig, Kind, Simulated, simulate};
 use cloudops_operators::utilisation::evidence::Evidence;
+use cloudops_operators::utilisation::verdict::{Policy, Verdict};
 
 use super::baseline::{self, IDLE, LOW, Said};
 use super::figures::{reliability, row, wilson_upper};
-use super::learner::{Hunter, Policy};
 use super::machines::config;
-use super::sample::ZombieSamples;
+use super::shipped::{Shipped, shipped};
 use super::{Judged, ZombieOptions, ZombieRow, importance};
 use crate::evaluate::files::rounded;
+use crate::zombie::learner::Hunter;
+use crate::zombie::sample::ZombieSamples;
 use crate::{Error, Result};
 
 /// The set's name in tables.
@@ -60,6 +62,11 @@ pub(super) fn evaluate(options: &ZombieOptions) -> Result<Judged> {
         let of_all = row(SET, said, &judged.samples.labels, raw);
         all.rows.extend(by_kind(of_all, said, &judged.kinds));
     }
+    let shipped: Shipped = shipped(&judged.samples)?;
+    for said in &shipped.models {
+        let of_all = row(SET, said, &judged.samples.labels, Some(&shipped.raw));
+        all.rows.extend(by_kind(of_all, said, &judged.kinds));
+    }
     all.reliability = reliability(SET, &models[0].probability, &judged.samples.labels);
     all.importance = importance(SET, &hunter, &judged.samples, &models[0].flags)?;
     all.notes = notes(&size, &past, &judged);
@@ -76,7 +83,7 @@ fn models(
     let probability: Vec<f64> = probability.iter().map(|said| f64::from(*said)).collect();
     let forest = |model: &str, threshold: f64, policy: Policy| {
         let names = |(said, evidence): (&f64, &Vec<Evidence>)| {
-            *said >= threshold && !policy.holds_back(evidence)
+            Verdict::of(*said, threshold, policy, evidence).is_zombie
         };
         Said {
             model: model.to_owned(),

@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cloudops_datasets::utilisation::{Recorded, bitbrains};
+use cloudops_operators::utilisation::evidence::Evidence;
 use cloudops_operators::utilisation::rule::{RULE_DAYS, verdict};
 use cloudops_operators::utilisation::{DAY, Rows};
 
 use super::baseline::{self, IDLE, LOW, Rule, Said};
 use super::figures::{reliability, row};
-use super::learner::Hunter;
-use super::sample::ZombieSamples;
+use super::shipped::{Shipped, shipped};
 use super::{Judged, ZombieOptions, importance};
 use crate::learn::forest::ForestConfig;
+use crate::zombie::learner::Hunter;
+use crate::zombie::sample::ZombieSamples;
 use crate::{Error, Result};
 
 /// 2013-08-31, 00:00 UTC: what happens from here on is what is to be predicted.
@@ -142,6 +144,22 @@ fn known_at<'a>(rows: &Rows<'a>, origin: i64) -> Option<Rows<'a>> {
     is_there.then_some(known)
 }
 
+/// What the guarded policies come to here.
+fn held_back(set: &str, judged: &ZombieSamples, models: &[Said]) -> String {
+    let named: Vec<String> = models[1..]
+        .iter()
+        .map(|said| format!("`{}` {}", said.model, said.flags.iter().filter(|flag| **flag).count()))
+        .collect();
+    let unknown = judged.evidence.iter().filter(|all| all.contains(&Evidence::ConnectionsUnknown));
+    format!(
+        "`{set}`: of {} machines the connections of {} are not measured, which keeps them under the guarded \
+         policies; named for termination: {}.",
+        judged.len(),
+        unknown.count(),
+        named.join(", ")
+    )
+}
+
 /// The hunter of a target, from rows before [`ORIGIN`] alone.
 ///
 /// # Errors
@@ -184,16 +202,21 @@ pub(super) fn evaluate(
     ] {
         rows.push(row(set, &said, &judged.labels, None));
     }
-    let notes = vec![format!(
-        "`{set}`: {} machines judged at 2013-08-31 for {MONTH}; learned from {} rows of {} machines at \
+    let Shipped { raw, models } = shipped(&judged)?;
+    rows.push(row(set, &models[0], &judged.labels, Some(&raw)));
+    let notes = vec![
+        format!(
+            "`{set}`: {} machines judged at 2013-08-31 for {MONTH}; learned from {} rows of {} machines at \
          {ORIGINS} moments, {APART_DAYS} days apart, of which the last looks ahead to the end of August. \
          Positive: `{}` holds on the last fourteen days of the month ahead. `persistence` says that what \
          the rule names now it will name then.",
-        judged.len(),
-        past.len(),
-        past.groups.iter().collect::<std::collections::BTreeSet<_>>().len(),
-        own.0,
-    )];
+            judged.len(),
+            past.len(),
+            past.groups.iter().collect::<std::collections::BTreeSet<_>>().len(),
+            own.0,
+        ),
+        held_back(set, &judged, &models),
+    ];
     let reliability = reliability(set, &forest.probability, &judged.labels);
     let importance = importance(set, &hunter, &judged, &forest.flags)?;
     Ok(Judged { rows, reliability, importance, notes })

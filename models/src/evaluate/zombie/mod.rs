@@ -5,8 +5,8 @@
 //! rule. On a simulated fleet the truth is known, and the question is what may be terminated, with
 //! resources among it that only look idle.
 //!
-//! - [`sample`]: a resource at a moment, as a row to learn from or to judge
-//! - [`learner`]: forest, calibration and thresholds from rows of the past alone
+//! Forests are learned as [`crate::zombie`] learns them; the one that ships is judged beside them.
+//!
 //! - [`baseline`]: the rules, and a regression
 //! - [`machines`], [`fleet`]: the two sets
 //! - [`figures`]: what is measured
@@ -18,15 +18,16 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics;
 use crate::Result;
+use crate::zombie::learner::Hunter;
+use crate::zombie::sample::ZombieSamples;
 
 pub mod baseline;
 pub mod figures;
 pub mod fleet;
-pub mod learner;
 pub mod machines;
 mod reading;
 mod report;
-pub mod sample;
+mod shipped;
 
 pub use report::ZombieEvaluation;
 
@@ -125,8 +126,8 @@ const EXPLAINED_MAX: usize = 100;
 /// The features that did most to the scores of those named.
 fn importance(
     set: &str,
-    hunter: &learner::Hunter,
-    samples: &sample::ZombieSamples,
+    hunter: &Hunter,
+    samples: &ZombieSamples,
     named: &[bool],
 ) -> Result<Vec<Importance>> {
     let rows: Vec<usize> = (0..named.len()).filter(|row| named[*row]).collect();

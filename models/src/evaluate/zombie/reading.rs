@@ -1,5 +1,6 @@
 //! The figures in sentences, all of them derived: also where a baseline wins.
 
+use super::shipped::SHIPPED;
 use super::{ALL, ZombieRow};
 
 /// The model that is measured.
@@ -25,10 +26,13 @@ pub(super) fn read(rows: &[ZombieRow]) -> Vec<String> {
             );
         }
         // At action thresholds the forest is meant to name fewer.
+        let is_forest =
+            |row: &ZombieRow| [OURS, SHIPPED].iter().any(|of| row.model.starts_with(of));
         let others: Vec<&ZombieRow> =
-            of_set.iter().copied().filter(|row| !row.model.starts_with(OURS)).collect();
+            of_set.iter().copied().filter(|row| !is_forest(row)).collect();
         text += &comparisons(ours, &others);
         text += &calibration(ours);
+        text += &shipped(of_set, ours);
         text += &hard_negatives(of_set);
         text
     };
@@ -38,13 +42,15 @@ pub(super) fn read(rows: &[ZombieRow]) -> Vec<String> {
 /// One figure of a row.
 type Figure = fn(&ZombieRow) -> Option<f64>;
 
+/// What models are compared by: name, figure, and whether more is better.
+const FIGURES: [(&str, Figure, bool); 3] = [
+    ("F1", |row| row.f1, true),
+    ("average precision", |row| row.average_precision, true),
+    ("Brier score", |row| row.brier, false),
+];
+
 /// Who is best by F1, average precision and Brier score.
 fn comparisons(ours: &ZombieRow, others: &[&ZombieRow]) -> String {
-    let figures: [(&str, Figure, bool); 3] = [
-        ("F1", |row| row.f1, true),
-        ("average precision", |row| row.average_precision, true),
-        ("Brier score", |row| row.brier, false),
-    ];
     let sentence = |(name, of, more): &(&str, Figure, bool)| {
         let ours = of(ours)?;
         let known = others.iter().filter_map(|row| Some((row.model.as_str(), of(row)?)));
@@ -62,7 +68,7 @@ fn comparisons(ours: &ZombieRow, others: &[&ZombieRow]) -> String {
             }
         })
     };
-    figures.iter().filter_map(sentence).collect()
+    FIGURES.iter().filter_map(sentence).collect()
 }
 
 fn calibration(ours: &ZombieRow) -> String {
@@ -72,6 +78,36 @@ fn calibration(ours: &ZombieRow) -> String {
     let verb = if after < before { "lowers" } else { "does not lower" };
     format!(
         "Calibration {verb} the expected calibration error: {before:.3} before, {after:.3} after. "
+    )
+}
+
+/// The forest that ships, beside the one learned from the set's own past and the best of the rules.
+fn shipped(rows: &[&ZombieRow], ours: &ZombieRow) -> String {
+    let Some(shipped) = rows.iter().find(|row| row.model == SHIPPED) else { return String::new() };
+    let is_rule = |row: &ZombieRow| row.model.starts_with("rule") || row.model == "persistence";
+    let compared = |(name, of, more): &(&str, Figure, bool)| {
+        let sign = if *more { 1.0 } else { -1.0 };
+        let value = of(shipped)?;
+        let against = |other: f64| match (sign * value).total_cmp(&(sign * other)) {
+            std::cmp::Ordering::Greater => "better than",
+            std::cmp::Ordering::Equal => "level with",
+            std::cmp::Ordering::Less => "worse than",
+        };
+        let own = of(ours)?;
+        let rules = rows.iter().filter(|row| is_rule(row));
+        let rules = rules.filter_map(|row| Some((row.model.as_str(), of(row)?)));
+        let (rule, best) = rules.max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))?;
+        Some(format!(
+            "by {name} {value:.3}, {} {own:.3} of `{OURS}` and {} {best:.3} of `{rule}`",
+            against(own),
+            against(best)
+        ))
+    };
+    let figures: Vec<String> = FIGURES.iter().filter_map(compared).collect();
+    format!(
+        "The forest that ships, `{SHIPPED}`, has learned from simulated fleets alone and nothing from this \
+         set; beside the forest learned here and the best of the rules it is {}. ",
+        figures.join("; ")
     )
 }
 
@@ -142,6 +178,22 @@ mod tests {
             hard_negatives_flagged: Some(1),
             hard_negatives_upper: Some(0.8),
         }
+    }
+
+    #[test]
+    fn the_forest_that_ships_is_compared_and_no_baseline() {
+        let rows =
+            [row(OURS, 0.7), row("persistence", 0.5), row("rule-idle", 0.6), row(SHIPPED, 0.65)];
+        let text = read(&rows).join("\n");
+        assert!(
+            text.contains("By F1 the forest wins, 0.700 against 0.600 of `rule-idle`"),
+            "{text}"
+        );
+        let expected =
+            "by F1 0.650, worse than 0.700 of `forest` and better than 0.600 of `rule-idle`";
+        assert!(text.contains(expected), "{text}");
+        assert!(text.contains("by Brier score 0.350, worse than 0.300"), "{text}");
+        assert!(!read(&rows[..3]).join("\n").contains(SHIPPED));
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl ZombieEvaluation {
              that must not be terminated and 1. `-unseen` never names a resource with evidence of use that \
              the features do not hold (connections not measured, a short history, a piece of work in the \
              last 35 days), `-evidence` none with any; their thresholds are chosen among the rest.\n\
+             - `shipped` is the forest that comes with the binary (`cloudops models pretrain zombie`, \
+             `models/pretrained/zombie-forest.md`), learned from simulated fleets of other seeds; its file holds its \
+             limits, and none is chosen here. It says of a resource that nobody will use it again, which is \
+             not what a Bitbrains target asks.\n\
              - The evidence rules were made with the simulated kinds in mind, so what they find there says \
              little of other fleets. A job that runs less often than once a month looks like a zombie in \
              all rows there are: only its owner, or a tag, can tell.\n\

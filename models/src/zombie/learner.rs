@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudops_operators::utilisation::evidence::Evidence;
+use cloudops_operators::utilisation::verdict::Policy;
 
 use crate::Result;
 use crate::learn::forest::{ForestConfig, Platt, fit};
@@ -10,42 +10,6 @@ use crate::onnx::forest::{ForestFile, read};
 use crate::scorer::{ForestScorer, ForestScores};
 
 use super::sample::ZombieSamples;
-
-/// Which evidence of use keeps a resource from being proposed for termination, whatever its score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Policy {
-    /// None: the probability decides.
-    Score,
-    /// What the features do not hold ([`Evidence::is_in_features`]); the rest is left to the forest.
-    Unseen,
-    /// Any.
-    Any,
-}
-
-impl Policy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Score, Self::Unseen, Self::Any];
-
-    /// The name in tables.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Score => "score",
-            Self::Unseen => "unseen",
-            Self::Any => "evidence",
-        }
-    }
-
-    /// Whether a resource with this evidence is never proposed.
-    #[must_use]
-    pub fn holds_back(self, evidence: &[Evidence]) -> bool {
-        match self {
-            Self::Score => false,
-            Self::Unseen => evidence.iter().any(|evidence| !evidence.is_in_features()),
-            Self::Any => !evidence.is_empty(),
-        }
-    }
-}
 
 /// A learned hunter: all of it comes from the rows learned from.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +20,8 @@ pub struct Hunter {
     pub threshold: f64,
     /// The probability from which a termination is proposed, by policy; see [`action_threshold`].
     pub action: BTreeMap<Policy, f64>,
+    /// Mean squared error of the probability (Brier 1950), out of bag.
+    pub brier: f64,
 }
 
 impl Hunter {
@@ -97,6 +63,7 @@ impl Hunter {
         Ok(Self {
             onnx: file.to_onnx()?,
             threshold: best_f1(&said, &labels),
+            brier: brier(&said, &labels),
             action: Policy::ALL.into_iter().map(action).collect(),
         })
     }
@@ -124,6 +91,13 @@ impl Hunter {
     pub fn score(&self, samples: &ZombieSamples) -> Result<ForestScores> {
         ForestScorer::open(&self.onnx)?.run(&samples.table()?)
     }
+}
+
+/// Mean squared error of probabilities (Brier 1950).
+#[must_use]
+pub fn brier(said: &[f64], labels: &[bool]) -> f64 {
+    let off = said.iter().zip(labels).map(|(said, label)| said - f64::from(*label));
+    off.map(|off| off * off).sum::<f64>() / labels.len() as f64
 }
 
 /// The probability at which F1 is greatest; of equal ones the highest, which names fewest.
