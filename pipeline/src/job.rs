@@ -369,9 +369,11 @@ fn validate_stream(stream: &StreamConfig, live: bool) -> Result<StreamJob> {
         fluvio: stream.source.fluvio.clone(),
         lateness_us: i64::try_from(stream.source.lateness.as_micros()).unwrap_or(i64::MAX),
         watch: stream.source.watch.filter(|_| live),
-        idle_after_us: stream.source.idle_after.filter(|_| live).map(|idle_after| {
-            i64::try_from(idle_after.as_micros()).unwrap_or(i64::MAX)
-        }),
+        idle_after_us: stream
+            .source
+            .idle_after
+            .filter(|_| live)
+            .map(|idle_after| i64::try_from(idle_after.as_micros()).unwrap_or(i64::MAX)),
         channels,
         window,
         statistics,

@@ -156,7 +156,8 @@ impl Unit {
             record,
             amount: record.at_close,
         };
-        let current = events.iter().position(|event| event.scope == scope && event.closed.is_none());
+        let current =
+            events.iter().position(|event| event.scope == scope && event.closed.is_none());
         if let Some(at) = current {
             let event = &mut events[at];
             if above == Some(event.above) && event.last + 1 == day {
@@ -169,7 +170,8 @@ impl Unit {
             }
         }
         let (Some(record), Some(above)) = (strange, above) else { return };
-        let current = events.iter().position(|event| event.scope == scope && event.closed.is_none());
+        let current =
+            events.iter().position(|event| event.scope == scope && event.closed.is_none());
         let at = current.unwrap_or_else(|| {
             let (opened, closed) = (None, None);
             events.push(Event {
@@ -204,8 +206,8 @@ impl Unit {
         if moments.is_empty() {
             return None;
         }
-        let days = (first..=event.last)
-            .filter_map(|day| Some((day, self.own(day, event.scope, rules)?)));
+        let days =
+            (first..=event.last).filter_map(|day| Some((day, self.own(day, event.scope, rules)?)));
         let days: Vec<(i32, Record)> = days.collect();
         let amount = |day, on| history.known_by(day, on).unwrap_or_default();
         let is_usual = |on| days.iter().all(|(day, record)| !record.strange(amount(*day, on)));

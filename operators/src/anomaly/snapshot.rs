@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int32Array, RecordBatch, StringArray,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -70,9 +70,8 @@ impl Anomalies {
     fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
         let origin = |row: &Row<'_>| row.origin;
         let events = || rows.iter().map(|row| row.event);
-        let kinds = events().map(|event| {
-            Some(event?.scope.service().map_or(WHOLE, |_| SERVICE_ALONE))
-        });
+        let kinds =
+            events().map(|event| Some(event?.scope.service().map_or(WHOLE, |_| SERVICE_ALONE)));
         let date = |of: fn(&Event) -> Option<i32>| -> ArrayRef {
             Arc::new(events().map(|event| of(event?)).collect::<Date32Array>())
         };

@@ -37,8 +37,8 @@ use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
 use cloudops_sql::table;
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::Scope;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::{Concat, Concatenate};
 
 use crate::checkpoint::{self, EncodedState, Piece, Restorers};

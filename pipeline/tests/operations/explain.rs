@@ -94,7 +94,10 @@ fn an_alert_of_a_bill_is_explained_by_its_causes() {
         let told: Value = serde_json::from_str(&told).unwrap();
         assert_eq!(&told["opened"], alert);
         let days = told["anomalies"].as_array().unwrap();
-        assert!(days.iter().all(|day| day["event_id"] == id && day["score"].is_number()), "{days:?}");
+        assert!(
+            days.iter().all(|day| day["event_id"] == id && day["score"].is_number()),
+            "{days:?}"
+        );
         let opened = days.iter().find(|day| {
             alert["window_start"].as_str().unwrap().starts_with(day["day"].as_str().unwrap())
         });

@@ -182,7 +182,9 @@ fn drift_of_configuration_is_told_without_a_stream_that_is_idle() {
     let config = place.path("job.toml");
     std::fs::write(&config, CONFIGURATION).unwrap();
     let catalog = place.catalog("estate");
-    let of = |source: &str| format!("coalesce(sum(records_in), 0) as n from epochs where source = '{source}'");
+    let of = |source: &str| {
+        format!("coalesce(sum(records_in), 0) as n from epochs where source = '{source}'")
+    };
     let has = |source: &str| {
         let rows = sql(&catalog, &format!("select {}", of(source)));
         rows[0]["n"].as_u64().unwrap()
@@ -194,7 +196,8 @@ fn drift_of_configuration_is_told_without_a_stream_that_is_idle() {
     // The trail's watermark is the time of its last event, which may have others beside it.
     let hand_made = "config_drift_history where appeared_at < timestamp '2025-01-07T00:00:00'";
     live.until(|| count(&catalog, hand_made) > 0);
-    let first = sql(&catalog, "select cast(min(appeared_at) as text) as at from config_drift_history");
+    let first =
+        sql(&catalog, "select cast(min(appeared_at) as text) as at from config_drift_history");
     assert!(first[0]["at"].as_str().unwrap().starts_with("2025-01-02T10:00"), "{first:?}");
 
     // A document of a day that drift has been told of is late, and accounted for.

@@ -229,7 +229,8 @@ impl Explain {
             Some(found.swap_remove(at))
         };
         let (opened, closed, retracted) = (of(OPENED), of(CLOSED), of(RETRACTED));
-        let opened = opened.with_context(|| format!("alert {first} was closed but never opened"))?;
+        let opened =
+            opened.with_context(|| format!("alert {first} was closed but never opened"))?;
         Ok(Rows { opened, closed, retracted })
     }
 }

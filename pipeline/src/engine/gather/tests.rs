@@ -1,8 +1,6 @@
 use std::time::Instant;
 
-use arrow::array::{
-    ArrayRef, Float32Array, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
+use arrow::array::{ArrayRef, Float32Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 use cloudops_datasets::ReadBatch;
 use cloudops_operators::schema::OFFSET;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -147,7 +145,11 @@ fn a_partition_that_is_silent_for_long_is_waited_for_no_more() {
     fed.bring(0, 100 * SECOND);
     fed.bring(1, 50 * SECOND);
     let first = fed.plan(0, None).unwrap();
-    assert_eq!((first.watermark, idle(&first)), (Watermark::MIN, vec![]), "nobody knows of the third");
+    assert_eq!(
+        (first.watermark, idle(&first)),
+        (Watermark::MIN, vec![]),
+        "nobody knows of the third"
+    );
     assert!(fed.plan(HOUR - 1, None).is_none(), "it may still come");
     for (partition, ts) in [(0, 110), (1, 60)] {
         fed.bring(partition, ts * SECOND);
