@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  rows ─ route ─ window ─ feature ─┬─ score ─ threshold ─┬─ attribute ──▶ attributions
-//!     (cost: bill ─ daily)          │                     ├─ alert ──────▶ alerts
+//!     (cost: bill ─┬─ daily)        │                     ├─ alert ──┬───▶ alerts
+//!                  └─ anomaly ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┘
 //!  clock ─ ─ ┘                      └──▶ *_windows        ├─ drift ──────▶ drift
 //!  late, rejects ──▶ late, rejects                        └─ contribute ─▶ *_scores
 //! ```
@@ -75,7 +76,7 @@ fn connect<'s>(
     let (late_in, late) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (rejects_in, rejects) = scope.new_input_with_builder::<CapacityContainerBuilder<Batch>>();
     let (clock_in, clock) = scope.new_input::<Vec<Watermark>>();
-    let mut ends = Vec::new();
+    let (mut ends, mut alerts) = (Vec::new(), Vec::new());
     let mut said = Said::default();
 
     if path.stream.kind == StreamKind::Audit {
@@ -110,9 +111,11 @@ fn connect<'s>(
             if let Some(allocated) = path.allocate(changes.clone()) {
                 ends.push(path.write(allocated, "cost_allocation_changes"));
             }
-            if let Some((anomalies, causes)) = path.anomaly(changes.clone(), clock.clone()) {
+            if let Some((anomalies, causes, raised)) = path.anomaly(changes.clone(), clock.clone())
+            {
                 ends.push(path.write(anomalies, "cost_anomaly_changes"));
                 ends.push(path.write(causes, "cost_cause_changes"));
+                alerts.push(raised);
             }
             if let Some((ahead, choices)) = path.forecast(changes.clone(), clock.clone()) {
                 if let Some(budgets) = path.budget(ahead.clone()) {
@@ -137,13 +140,14 @@ fn connect<'s>(
             let scores = path.score(windows);
             let verdicts = path.threshold(scores);
             ends.push(path.write(path.attribute(verdicts.clone()), "attributions"));
-            ends.push(path.write(path.alert(verdicts.clone()), "alerts"));
+            alerts.push(path.alert(verdicts.clone()));
             ends.push(path.write(path.contribute(verdicts.clone()), scored));
             if let Some(drift) = path.drift(verdicts, clock) {
                 ends.push(path.write(drift, "drift"));
             }
         }
     }
+    ends.extend(path.together(alerts, scope, "alerts").map(|all| path.write(all, "alerts")));
     ends.push(path.write(late, "late"));
     ends.push(path.write(scope.concatenate(refused.into_iter().chain([rejects])), "rejects"));
 

@@ -72,6 +72,20 @@ pub struct Job {
     pub hash: String,
 }
 
+impl Job {
+    /// The streams, by index, that something rests on together: its results wait for the least of their
+    /// watermarks.
+    #[must_use]
+    pub fn together(&self) -> Vec<usize> {
+        if self.config_drift.is_none() {
+            return Vec::new();
+        }
+        let rests = |kind| matches!(kind, StreamKind::Audit | StreamKind::Configuration);
+        let streams = self.streams.iter().enumerate();
+        streams.filter(|(_, stream)| rests(stream.kind)).map(|(index, _)| index).collect()
+    }
+}
+
 /// Config drift, which rests on several streams.
 #[derive(Debug, Clone)]
 pub struct ConfigDriftJob {
@@ -122,6 +136,9 @@ pub struct StreamJob {
     pub lateness_us: i64,
     /// How often to look for new files; `None` reads once.
     pub watch: Option<Duration>,
+    /// For how long, µs by the clock on the wall, a partition is waited for of which nothing comes; `None`
+    /// for good.
+    pub idle_after_us: Option<i64>,
     /// Declared channels; empty unless sensor.
     pub channels: Vec<String>,
     /// How rows are cut into windows (days, for cost).
@@ -334,6 +351,7 @@ fn validate_stream(stream: &StreamConfig, live: bool, details: bool) -> Result<S
         }
     };
     window.validate().context("window")?;
+    validate_idle(&stream.source)?;
     validate_topics(&stream.source)?;
     let statistics = stream.features.statistics.clone().unwrap_or_else(|| {
         use Statistic::{Max, Mean, Min, Rms, Slope, Std};
@@ -419,6 +437,11 @@ fn validate_stream(stream: &StreamConfig, live: bool, details: bool) -> Result<S
         fluvio: stream.source.fluvio.clone(),
         lateness_us: i64::try_from(stream.source.lateness.as_micros()).unwrap_or(i64::MAX),
         watch: stream.source.watch.filter(|_| live),
+        idle_after_us: stream
+            .source
+            .idle_after
+            .filter(|_| live)
+            .map(|idle_after| i64::try_from(idle_after.as_micros()).unwrap_or(i64::MAX)),
         channels,
         window,
         statistics,
@@ -456,6 +479,17 @@ fn validate_bill(bill: &BillConfig) -> Result<()> {
 }
 
 /// Checks what is said of topics, and that nothing is said of them where there are none.
+fn validate_idle(source: &SourceConfig) -> Result<()> {
+    let Some(idle_after) = source.idle_after else { return Ok(()) };
+    ensure!(!idle_after.is_zero(), "source.idle_after is 0: nothing would ever be waited for");
+    let topics = source.path.iter().any(|path| path.starts_with("fluvio://"));
+    ensure!(
+        topics || source.watch.is_some(),
+        "source.idle_after is for input that grows: set source.watch, or remove it"
+    );
+    Ok(())
+}
+
 fn validate_topics(source: &SourceConfig) -> Result<()> {
     let (mut any, mut all) = (false, true);
     for path in &source.path {
@@ -492,7 +526,7 @@ fn validate_sink(sink: &SinkConfig) -> Result<SinkJob> {
 const DAY_US: i64 = 86_400_000_000;
 
 /// What decides result rows: everything of a stream but where its model file and watch interval are,
-/// and how its topics are reached.
+/// and how its topics are reached. When partitions were idle is in the plans.
 fn hash(
     streams: &[Arc<StreamJob>],
     config_drift: Option<&ConfigDriftJob>,

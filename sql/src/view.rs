@@ -134,7 +134,7 @@ const ALL: &[View] = &[
         sql: "
             SELECT kind, source, entity_id,
                    SUM(CASE WHEN event = 'opened' THEN 1 ELSE 0 END) AS alerts,
-                   SUM(CASE WHEN event = 'opened' THEN 1 ELSE -1 END) AS open,
+                   SUM(CASE event WHEN 'opened' THEN 1 WHEN 'closed' THEN -1 ELSE 0 END) AS open,
                    MIN(CASE WHEN event = 'opened' THEN at END) AS first_at,
                    MAX(CASE WHEN event = 'opened' THEN at END) AS last_at,
                    MAX(CASE WHEN event = 'opened' THEN score END) AS max_score

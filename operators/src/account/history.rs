@@ -73,6 +73,12 @@ impl History {
         self.on_time.range(from..before.max(from)).map(|(day, _)| *day)
     }
 
+    /// The days on which anything became known of the days in a range after they had closed.
+    pub(crate) fn late(&self, days: Range<i32>) -> impl Iterator<Item = i32> {
+        let late = self.late.range((days.start, i32::MIN)..(days.end, i32::MIN));
+        late.map(|((_, known_on), _)| *known_on)
+    }
+
     /// Whether anything was known by a day of the days in a range, or is now of one day more.
     pub(crate) fn is_known_within(&self, days: Range<i32>, known_by: i32, and: i32) -> bool {
         let mut late = self.late.range((days.start, i32::MIN)..(days.end, i32::MIN));

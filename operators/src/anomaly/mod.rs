@@ -13,6 +13,8 @@
 //! it. Where the day has thereby become usual, its anomaly is *retracted*, in the epoch in which the
 //! correction came; where a restatement makes a usual day strange, it is opened then.
 //!
+//! **Alerts.** Strange days in a row that are worth looking at are an [`alert`](alerts).
+//!
 //! **Feedback.** What somebody said of an anomaly ([`Label`]) bears on days that close after it was
 //! said and are compared with that day.
 //!
@@ -31,6 +33,7 @@ use crate::schema::cost::{DAY_US, day_of};
 use crate::watermark::Watermark;
 use crate::{Error, Result};
 
+mod alerts;
 mod causes;
 mod expectation;
 mod label;
@@ -40,6 +43,8 @@ mod snapshot;
 mod tests;
 mod unit;
 
+use alerts::Told;
+pub use alerts::{ALERT_MODEL, RETRACTED, alert_schema};
 use label::Known;
 pub use label::{Feedback, Label};
 pub use rows::*;
@@ -142,6 +147,8 @@ pub struct Anomalies {
     labels: HashMap<(Symbol, Symbol), Vec<(Scope, Known)>>,
     /// Days judged before that this epoch brings something of: what was said of them till now.
     touched: HashMap<Judged, Option<Record>>,
+    /// What became of alerts in this epoch.
+    alerts: Option<RecordBatch>,
 }
 
 impl Anomalies {
@@ -168,6 +175,7 @@ impl Anomalies {
             shards: vec![Vec::new(); SHARDS],
             labels: HashMap::new(),
             touched: HashMap::new(),
+            alerts: None,
         })
     }
 
@@ -236,20 +244,26 @@ impl Anomalies {
             }
         }
         let end = day_of(watermark.0);
-        for (place, unit) in self.units.iter().enumerate() {
-            for day in unit.closing(end) {
-                for scope in unit.scopes() {
-                    let record = unit.judge(day, scope, &self.rules).filter(Record::is_off);
-                    let judged = Judged { place: place as u32, day, scope };
-                    found.extend(record.map(|record| (judged, record)));
-                }
-            }
+        let mut told: Vec<(u32, Told)> = Vec::new();
+        for (place, unit) in self.units.iter_mut().enumerate() {
+            let place = place as u32;
+            let (off, alerts) = unit.judge_closing(end, &self.rules);
+            let judged = |(day, scope, record)| (Judged { place, day, scope }, record);
+            found.extend(off.into_iter().map(judged));
+            told.extend(alerts.into_iter().map(|told| (place, told)));
         }
+        self.alerts = if told.is_empty() { None } else { Some(self.alert_rows(told)?) };
         let rows = if found.is_empty() { None } else { Some(self.said(found)?) };
         for unit in &mut self.units {
             unit.close(end, &self.rules);
         }
         Ok(rows)
+    }
+
+    /// The alerts that were opened, closed or retracted by the last [`Anomalies::advance`]
+    /// ([`alert_schema`]).
+    pub fn take_alerts(&mut self) -> Option<RecordBatch> {
+        self.alerts.take()
     }
 
     /// What is to be said of days, in order.

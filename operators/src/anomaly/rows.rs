@@ -228,7 +228,7 @@ fn cause_rows(
 }
 
 /// The anomaly of a day: 16 hexadecimal digits.
-fn id(all: &Anomalies, unit: &Unit, day: i32, scope: Scope) -> String {
+pub(super) fn id(all: &Anomalies, unit: &Unit, day: i32, scope: Scope) -> String {
     let name = |symbol| all.symbols.name(symbol).unwrap_or_default().as_bytes();
     let digest = digest([
         all.stream.as_bytes(),

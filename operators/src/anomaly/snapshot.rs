@@ -1,10 +1,11 @@
-//! Days to Arrow batches and back: an account's currency at a time, its days' facts before its amounts.
+//! Days to Arrow batches and back: an account's currency at a time, its days' facts before its events, and
+//! these before its amounts.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int32Array, RecordBatch, StringArray,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -12,6 +13,8 @@ use arrow::datatypes::{
 };
 
 use super::Anomalies;
+use super::alerts::Event;
+use super::unit::Scope;
 use crate::account::change::place_of;
 use crate::account::days::{Origin, Restated};
 use crate::bill::Reason;
@@ -23,7 +26,8 @@ use crate::schema::result::{OFFSET_FROM, OFFSET_TO, PARTITION};
 use crate::snapshot::{Changes, Extent, Snapshot};
 use crate::{Error, Result};
 
-/// One row of a snapshot: where records of a service's day stood, or an amount of a cell.
+/// One row of a snapshot: where records of a service's day stood, an amount of a cell, or an event, whose
+/// last day is the row's.
 struct Row<'a> {
     key: &'a str,
     judged_to: i32,
@@ -33,7 +37,13 @@ struct Row<'a> {
     origin: Option<Origin>,
     cell: [Symbol; PLACES],
     amount: Option<i128>,
+    event: Option<&'a Event>,
 }
+
+/// An event of a whole account, in the column `event`.
+const WHOLE: &str = "account";
+/// An event of the service that the row names.
+const SERVICE_ALONE: &str = "service";
 
 fn state_schema() -> SchemaRef {
     let mut fields = vec![
@@ -46,6 +56,11 @@ fn state_schema() -> SchemaRef {
         Field::new(OFFSET_FROM, DataType::UInt64, true),
         Field::new(OFFSET_TO, DataType::UInt64, true),
         Field::new(EFFECTIVE_COST, money(), true),
+        Field::new("event", DataType::Utf8, true),
+        Field::new("above", DataType::Boolean, true),
+        Field::new("first", DataType::Date32, true),
+        Field::new("opened", DataType::Date32, true),
+        Field::new("closed", DataType::Date32, true),
     ];
     fields.extend(COLUMNS.map(|name| Field::new(name, DataType::Utf8, true)));
     Arc::new(Schema::new(fields))
@@ -54,6 +69,12 @@ fn state_schema() -> SchemaRef {
 impl Anomalies {
     fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
         let origin = |row: &Row<'_>| row.origin;
+        let events = || rows.iter().map(|row| row.event);
+        let kinds =
+            events().map(|event| Some(event?.scope.service().map_or(WHOLE, |_| SERVICE_ALONE)));
+        let date = |of: fn(&Event) -> Option<i32>| -> ArrayRef {
+            Arc::new(events().map(|event| of(event?)).collect::<Date32Array>())
+        };
         let reasons = rows.iter().map(|row| row.reason.map(Reason::name));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key))),
@@ -65,6 +86,11 @@ impl Anomalies {
             Arc::new(rows.iter().map(|r| Some(origin(r)?.from)).collect::<UInt64Array>()),
             Arc::new(rows.iter().map(|r| Some(origin(r)?.to)).collect::<UInt64Array>()),
             money_array(rows.iter().map(|row| row.amount))?,
+            Arc::new(kinds.collect::<StringArray>()),
+            Arc::new(events().map(|event| Some(event?.above)).collect::<BooleanArray>()),
+            date(|event| Some(event.first)),
+            date(|event| event.opened),
+            date(|event| event.closed),
         ];
         for place in 0..PLACES {
             let names = rows.iter().map(|row| self.symbols.name(row.cell[place]));
@@ -72,6 +98,20 @@ impl Anomalies {
         }
         Ok(RecordBatch::try_new(state_schema(), columns)?)
     }
+}
+
+/// Where the columns of events begin.
+const EVENTS: usize = 9;
+
+/// The event of a row.
+fn event(state: &RecordBatch, row: usize, scope: Scope, last: i32) -> Event {
+    let date = |at: usize| {
+        let dates = state.column(EVENTS + at).as_primitive::<Date32Type>();
+        dates.is_valid(row).then(|| dates.value(row))
+    };
+    let above = state.column(EVENTS + 1).as_boolean().value(row);
+    let (first, opened, closed) = (date(2).unwrap_or(last), date(3), date(4));
+    Event { scope, above, first, last, opened, closed, looked_to: i32::MIN }
 }
 
 impl Snapshot for Anomalies {
@@ -102,6 +142,7 @@ impl Snapshot for Anomalies {
                 origin: None,
                 cell,
                 amount: None,
+                event: None,
             };
             let mut services: Vec<_> = unit.services.iter().collect();
             services.sort_by_key(|(service, _)| self.symbols.name(*service));
@@ -117,6 +158,16 @@ impl Snapshot for Anomalies {
                         rows.push(Row { reason: Some(reason), origin: Some(origin), ..row });
                     }
                 }
+            }
+            let mut events: Vec<_> = unit.events.iter().collect();
+            events.sort_by_key(|event| {
+                let service = event.scope.service();
+                (service.is_some(), service.and_then(|name| self.symbols.name(name)), event.first)
+            });
+            for event in events {
+                let mut cell = [0; PLACES];
+                cell[place_of(SERVICE)] = event.scope.service().unwrap_or_default();
+                rows.push(Row { event: Some(event), ..row(event.last, None, cell) });
             }
             let mut cells: Vec<_> = unit.cells.iter().collect();
             cells.sort_by_key(|(cell, _)| cell.map(|symbol| self.symbols.name(symbol)));
@@ -154,7 +205,8 @@ impl Snapshot for Anomalies {
         let (from, to) = (offsets(6), offsets(7));
         let amounts = state.column(8).as_primitive::<Decimal128Type>();
         let names: Vec<&StringArray> =
-            (0..PLACES).map(|place| state.column(9 + place).as_string()).collect();
+            (0..PLACES).map(|place| state.column(EVENTS + 5 + place).as_string()).collect();
+        let kinds = state.column(EVENTS).as_string::<i32>();
         for row in 0..state.num_rows() {
             let parts = keys.value(row).rsplit_once(SEPARATOR);
             let (entity, currency) = parts.ok_or_else(|| refused("a key is no account"))?;
@@ -173,6 +225,16 @@ impl Snapshot for Anomalies {
             if amounts.is_valid(row) {
                 unit.restore(cell, (day, known_on, amounts.value(row)))
                     .ok_or_else(|| refused("a sum exceeds 128 bits"))?;
+                continue;
+            }
+            if kinds.is_valid(row) {
+                let service = cell[place_of(SERVICE)];
+                let scope = match kinds.value(row) {
+                    WHOLE => Scope::Total,
+                    SERVICE_ALONE => Scope::Service(service),
+                    other => return Err(refused(&format!("an event is of {other:?}"))),
+                };
+                unit.restore_event(event(state, row, scope, day));
                 continue;
             }
             let origin = Origin {

@@ -1,14 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Date32Type, Decimal128Type, Int32Type};
+use arrow::datatypes::{Date32Type, Decimal128Type, Float32Type, Int32Type};
 use proptest::prelude::*;
 
 use super::*;
 use crate::account::change::tests::{LATENESS, Row, UNIT, changes, watermark};
 use crate::bill::REASON;
 use crate::schema::cost::DAY;
-use crate::schema::{column, texts};
+use crate::schema::{column, texts, times};
 use crate::snapshot::{Extent, chunks, restore};
 
 fn kernel() -> Anomalies {
@@ -230,6 +230,112 @@ fn bills() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
+/// What became of alerts, in order: event, first and last day told of, account, and service.
+fn alerts(operator: &mut Anomalies) -> Vec<(String, i64, i64, String)> {
+    let Some(rows) = operator.take_alerts() else { return Vec::new() };
+    let day = |name: &str, row: usize| times(&rows, name).unwrap()[row] / DAY_US;
+    let text = |name: &str, row: usize| texts(&rows, name).unwrap().value(row).to_owned();
+    let told = (0..rows.num_rows()).map(|row| {
+        (text("event", row), day("window_start", row), day("at", row), text("top_channel", row))
+    });
+    told.collect()
+}
+
+fn told(event: &str, day: i64, at: i64, service: &str) -> (String, i64, i64, String) {
+    (event.to_owned(), day, at, service.to_owned())
+}
+
+#[test]
+fn an_event_worth_looking_at_is_an_alert_until_a_day_behind_it_is_judged() {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..55);
+    rows.retain(|row| row.1 != 53);
+    rows.extend([(50, 50, 1, 1, 130 * UNIT), (52, 52, 1, 1, 90 * UNIT), (51, 51, 1, 1, 90 * UNIT)]);
+    rows.sort_by_key(|row| row.0);
+    operator.push(&changes(&rows)).unwrap();
+    operator.advance(watermark(53)).unwrap();
+    let batch = operator.alerts.clone().unwrap();
+    let value = |name: &str| column(&batch, name).unwrap().as_primitive::<Float32Type>().value(0);
+    assert!(value("score") > 3.0 * value("threshold") && value("threshold") > 0.0, "{batch:?}");
+    assert_eq!(alerts(&mut operator), [told("opened", 50, 51, "service1")]);
+    // Its second and third days add nothing, nor does a day without charges, which is not judged.
+    operator.advance(watermark(56)).unwrap();
+    assert_eq!(alerts(&mut operator), []);
+    operator.advance(watermark(57)).unwrap();
+    // Its week's pattern is exact: on that day no service is off.
+    assert_eq!(alerts(&mut operator), [told("closed", 54, 55, "")]);
+    operator.advance(Watermark::MAX).unwrap();
+    assert_eq!(alerts(&mut operator), []);
+}
+
+#[test]
+fn what_is_too_little_raises_no_alert_and_what_grows_does() {
+    let config = AnomalyConfig {
+        history_days: 42,
+        min_history_days: 14,
+        min_impact: 100.0,
+        ..AnomalyConfig::default()
+    };
+    let mut operator = Anomalies::new("bills", &config, i64::from(LATENESS) * DAY_US).unwrap();
+    let mut rows = steady(1, 0..60);
+    rows.extend([(50, 50, 1, 1, 60 * UNIT), (51, 51, 1, 1, 140 * UNIT), (55, 55, 1, 1, 60 * UNIT)]);
+    operator.push(&changes(&rows)).unwrap();
+    let (anomalies, _) = operator.advance(Watermark::MAX).unwrap().unwrap();
+    assert_eq!(anomalies.num_rows(), 3);
+    let batch = operator.alerts.clone().unwrap();
+    // The alert is the event's, whose first day was too little.
+    let event = texts(&anomalies, EVENT_ID).unwrap().value(0);
+    assert_eq!(event, texts(&anomalies, ANOMALY_ID).unwrap().value(0));
+    assert!(texts(&batch, "alert_id").unwrap().iter().all(|id| id == Some(event)), "{batch:?}");
+    let want = [told("opened", 51, 52, "service1"), told("closed", 52, 53, "service1")];
+    let found = alerts(&mut operator);
+    assert_eq!(found.iter().map(|row| &row.0).collect::<Vec<_>>(), ["opened", "closed"]);
+    assert_eq!((&found[0], found[1].1, found[1].2), (&want[0], want[1].1, want[1].2));
+}
+
+#[test]
+fn an_alert_is_retracted_once_corrections_leave_no_strange_day() {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..70);
+    rows.extend([(50, 50, 1, 1, 130 * UNIT), (51, 51, 1, 1, 130 * UNIT)]);
+    operator.push(&changes(&rows)).unwrap();
+    operator.advance(watermark(58)).unwrap();
+    let found = alerts(&mut operator);
+    assert_eq!(found[0], told("opened", 50, 51, "service1"));
+    assert_eq!((found.len(), &*found[1].0, found[1].2), (2, "closed", 53));
+    // One of two days is put right, then for a while the other, and then for good.
+    let mut on = |known_on: i32, day: i32, amount: i128| {
+        operator.push(&changes(&[(known_on, day, 1, 1, amount * UNIT)])).unwrap();
+        operator.advance(watermark(known_on)).unwrap();
+        let before = alerts(&mut operator);
+        operator.advance(watermark(known_on + 1)).unwrap();
+        [before, alerts(&mut operator)]
+    };
+    assert_eq!(on(58, 50, -130), [vec![], vec![]]);
+    let retracted = vec![told("retracted", 50, 61, "service1")];
+    assert_eq!(on(60, 51, -130), [vec![], retracted], "once the day is over on which it came");
+    assert_eq!(on(62, 51, 130), [vec![], vec![]]);
+    assert_eq!(on(64, 51, -130), [vec![], vec![]], "it is said once");
+}
+
+#[test]
+fn an_event_that_goes_on_is_not_retracted_and_one_made_by_a_correction_is_no_alert() {
+    let mut operator = kernel();
+    let mut rows = steady(1, 0..70);
+    rows.extend((50..53).map(|day| (day, day, 1, 1, 130 * UNIT)));
+    operator.push(&changes(&rows)).unwrap();
+    operator.advance(watermark(53)).unwrap();
+    assert_eq!(alerts(&mut operator), [told("opened", 50, 51, "service1")]);
+    operator.push(&changes(&[(53, 50, 1, 1, -130 * UNIT), (53, 40, 1, 1, 200 * UNIT)])).unwrap();
+    operator.advance(watermark(55)).unwrap();
+    assert_eq!(alerts(&mut operator), []);
+    operator.push(&changes(&[(57, 51, 1, 1, -130 * UNIT), (57, 52, 1, 1, -130 * UNIT)])).unwrap();
+    operator.advance(watermark(70)).unwrap();
+    let found = alerts(&mut operator);
+    let events: Vec<_> = found.iter().map(|row| (&*row.0, row.1, row.2)).collect();
+    assert_eq!(events, [("closed", 53, 54), ("retracted", 50, 58)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -243,11 +349,17 @@ proptest! {
         let mut operator = kernel();
         operator.push(&changes(&rows)).unwrap();
         fold(&mut whole, operator.advance(Watermark::MAX).unwrap());
+        let raised = |operator: &mut Anomalies| {
+            let rows = operator.take_alerts();
+            rows.into_iter().flat_map(|rows| (0..rows.num_rows()).map(move |row| line(&rows, row)))
+        };
+        let want: BTreeSet<String> = raised(&mut operator).collect();
 
         let mut ends: Vec<usize> = cuts.into_iter().map(|cut| cut.min(rows.len())).collect();
         ends.push(rows.len());
         ends.sort_unstable();
         let mut parts = Truth::new();
+        let mut told: Vec<String> = Vec::new();
         let mut operator = kernel();
         let mut states: Vec<Vec<RecordBatch>> = Vec::new();
         let mut start = 0;
@@ -258,6 +370,7 @@ proptest! {
                 operator.push(&changes(epoch)).unwrap();
                 let known_on = epoch[epoch.len() - 1].0;
                 fold(&mut parts, operator.advance(watermark(known_on)).unwrap());
+                told.extend(raised(&mut operator));
             }
             let extent = if changed { Extent::Changed } else { Extent::Whole };
             if !changed { states.clear(); }
@@ -266,6 +379,9 @@ proptest! {
             restore(&mut operator, &states, |_| true).unwrap();
         }
         fold(&mut parts, operator.advance(Watermark::MAX).unwrap());
+        told.extend(raised(&mut operator));
+        told.sort();
+        prop_assert_eq!(told, want.into_iter().collect::<Vec<_>>(), "alerts");
         parts.retain(|_, last| last.state != "withdrawn");
         for (id, last) in &whole {
             prop_assert_eq!(parts.get(id), Some(last), "of the whole");

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 
 use super::Rules;
+use super::alerts::Event;
 use super::expectation::{Expectation, WEEK, expect};
 use super::label::{Feedback, Known};
 use crate::account::change::{Cell, Change, place_of};
@@ -29,7 +30,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn strange(&self, amount: i128) -> bool {
+    pub(super) fn strange(&self, amount: i128) -> bool {
         amount < self.lower || amount > self.upper
     }
 
@@ -50,9 +51,14 @@ impl Record {
         self.now - self.expected
     }
 
+    /// By how much it was off when it closed.
+    pub(super) fn impact_at_close(&self) -> i128 {
+        (self.at_close - self.expected).abs()
+    }
+
     /// By how much it was off at most, when it closed or now.
     pub(super) fn impact(&self) -> i128 {
-        self.deviation().abs().max((self.at_close - self.expected).abs())
+        self.deviation().abs().max(self.impact_at_close())
     }
 }
 
@@ -88,6 +94,8 @@ pub(super) struct Unit {
     index: HashMap<Cell, u32>,
     /// What was said of its days.
     pub(super) labels: Vec<(Scope, Known)>,
+    /// Runs of strange days whose alerts may still change.
+    pub(super) events: Vec<Event>,
     /// Days before this one have been judged.
     pub(super) judged_to: i32,
     /// Whether anything has changed since the last checkpoint.
@@ -95,7 +103,7 @@ pub(super) struct Unit {
 }
 
 /// Days in a row that are one event, at most: after a week they are the new level.
-const EVENT_DAYS: i32 = 2 * WEEK as i32;
+pub(super) const EVENT_DAYS: i32 = 2 * WEEK as i32;
 
 impl Unit {
     pub(super) fn new(entity: Symbol, currency: Symbol, labels: Vec<(Scope, Known)>) -> Self {
@@ -107,6 +115,7 @@ impl Unit {
             cells: Vec::new(),
             index: HashMap::new(),
             labels,
+            events: Vec::new(),
             judged_to: i32::MIN,
             changed: false,
         }
@@ -190,6 +199,14 @@ impl Unit {
         at
     }
 
+    /// Takes up an event of a checkpoint.
+    pub(super) fn restore_event(&mut self, event: Event) {
+        if let Scope::Service(service) = event.scope {
+            self.service(service);
+        }
+        self.events.push(event);
+    }
+
     /// Takes up a row of a checkpoint.
     pub(super) fn restore(&mut self, cell: Cell, row: (i32, Option<i32>, i128)) -> Option<()> {
         self.total.add(row)?;
@@ -215,7 +232,8 @@ impl Unit {
         }
         self.total.forget_before(oldest);
         self.services.iter_mut().for_each(|(_, days)| days.forget_before(oldest));
-        self.services.retain(|(_, days)| !days.facts.is_empty());
+        let is_followed = |service| self.events.iter().any(|e| e.scope == Scope::Service(service));
+        self.services.retain(|(service, days)| !days.facts.is_empty() || is_followed(*service));
         let before = self.cells.len();
         self.cells.iter_mut().for_each(|(_, history)| history.forget_before(oldest));
         self.cells.retain(|(_, history)| !history.is_empty());
@@ -236,12 +254,21 @@ impl Unit {
     /// days before, and of a service where the whole day was strange then, whatever was said of such days.
     pub(super) fn judge(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
         let total = self.verdict(day, Scope::Total, rules)?;
-        let record = match scope {
-            Scope::Total => total,
-            Scope::Service(_) if total.was_strange() => return None,
-            Scope::Service(_) => self.verdict(day, scope, rules)?,
-        };
-        Some(self.widened((day, scope), rules, record))
+        match scope {
+            Scope::Total => Some(self.widened((day, scope), rules, total)),
+            Scope::Service(_) if total.was_strange() => None,
+            Scope::Service(_) => self.own(day, scope, rules),
+        }
+    }
+
+    /// The verdict on a day of a scope, whatever the whole day was.
+    pub(super) fn own(&self, day: i32, scope: Scope, rules: &Rules) -> Option<Record> {
+        Some(self.widened((day, scope), rules, self.verdict(day, scope, rules)?))
+    }
+
+    /// What days of a scope came to.
+    pub(super) fn history(&self, scope: Scope) -> Option<&History> {
+        self.of(scope).map(|days| &days.history)
     }
 
     /// What was said that bears on a day.

@@ -21,6 +21,11 @@ pub struct SourceConfig {
     pub lateness: Duration,
     /// Look for new files this often, and never end; only `run` does so. Default: read once.
     pub watch: Option<Duration>,
+    /// Wait no more for a partition of which nothing has come for this long: windows close without it, and so
+    /// does what rests on several streams. What it brings after all is judged by what has been closed
+    /// meanwhile, so what is older goes to `late`. Longer than any pause that is usual, and than an outage that
+    /// is to lose nothing. Only `run` does so, and only with `watch` or of topics. Default: wait for good.
+    pub idle_after: Option<Duration>,
     /// The columns, in order, of a topic's CSV messages. Default: each has its own header line.
     pub columns: Option<Vec<String>>,
     /// How topics are reached: the keys `profile` and `tls`.
@@ -115,6 +120,7 @@ impl TryFrom<toml::Table> for SourceConfig {
         };
         let lateness = duration("lateness")?.unwrap_or_default();
         let watch = duration("watch")?;
+        let idle_after = duration("idle_after")?;
         let columns = match table.remove("columns") {
             None => None,
             Some(columns) => match columns.try_into::<Vec<String>>() {
@@ -126,6 +132,6 @@ impl TryFrom<toml::Table> for SourceConfig {
         let format = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
             format!("the source's format: {}", error.message())
         })?;
-        Ok(Self { path, lateness, watch, columns, fluvio, format })
+        Ok(Self { path, lateness, watch, idle_after, columns, fluvio, format })
     }
 }

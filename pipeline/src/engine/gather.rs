@@ -1,4 +1,12 @@
 //! One stream's input on its way to a plan: cursors, watermarks, and where the next epoch is cut.
+//!
+//! **Idle partitions.** A partition of which nothing comes holds its stream's watermark back, as nobody knows
+//! what it will bring, and what rests on several streams with it. Where `source.idle_after` says so, a live
+//! job plans it as *idle* once it has been silent for so long by the clock on the wall: the watermark waits
+//! for it no more. A stream with nothing but idle partitions follows those with which something rests on it
+//! together ([`Job::together`](crate::job::Job::together)). What was applied meanwhile is the partition's own
+//! watermark, so that what it brings later is late by no other rule than always. The plan is where the clock
+//! ends: a replay, a restart and a backfill of the same log do as it says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +35,12 @@ pub(super) struct Gather {
     cuts: Vec<Cut>,
     /// Whether each partition's end has been planned.
     end_planned: Vec<bool>,
+    /// Whether each partition was idle by the last plan.
+    planned_idle: Vec<bool>,
+    /// Since when nothing has come of each partition, by the clock on the wall; `None` where something has.
+    silent_since_us: Vec<Option<i64>>,
+    /// Partitions that the next plan makes idle.
+    falling_idle: Vec<bool>,
     /// The watermark of everything planned.
     target: Watermark,
     /// The watermark that planned epochs have applied; less than `target` while a verdict is awaited.
@@ -67,6 +81,9 @@ impl Gather {
             cursors,
             cuts: (0..partitions).map(|_| Cut::default()).collect(),
             end_planned: vec![false; partitions],
+            planned_idle: vec![false; partitions],
+            silent_since_us: vec![None; partitions],
+            falling_idle: vec![false; partitions],
             target: Watermark::MIN,
             applied: Watermark::MIN,
             open_periods: BTreeSet::new(),
@@ -89,8 +106,9 @@ impl Gather {
         }
         let mut gather = Self::new(stream, cursors);
         gather.end_planned = state.partitions.iter().map(|partition| partition.ended).collect();
+        gather.planned_idle = state.partitions.iter().map(|partition| partition.idle).collect();
         gather.applied = Watermark(state.applied_us);
-        gather.target = gather.watermark().max(gather.applied);
+        gather.target = gather.watermark(None);
         gather.open_periods = state.open_periods.iter().copied().collect();
         Ok(gather)
     }
@@ -143,7 +161,38 @@ impl Gather {
     #[must_use]
     pub(super) fn has_news(&self) -> bool {
         let ending = self.cursors.iter().zip(&self.end_planned).any(|(c, &p)| c.ended() && !p);
-        self.records() > 0 || ending || self.behind()
+        self.records() > 0 || ending || self.behind() || self.falling_idle.contains(&true)
+    }
+
+    /// Whether all that may still come is of idle partitions, those among them that are to be planned as
+    /// such.
+    #[must_use]
+    pub(super) fn quiet(&self) -> bool {
+        let mut open = (0..self.cursors.len()).filter(|&i| !self.cursors[i].ended()).peekable();
+        open.peek().is_some() && open.all(|i| self.rests(i))
+    }
+
+    /// Whether a partition is idle, or is from the next plan on.
+    fn rests(&self, i: usize) -> bool {
+        self.cuts[i].records() == 0 && (self.cursors[i].idle() || self.falling_idle[i])
+    }
+
+    /// Takes note of partitions of which nothing comes at an instant of the clock on the wall; those that
+    /// have been silent for as long as `idle_after` says become idle with the next plan.
+    pub(super) fn listen(&mut self, now_us: i64) {
+        let Some(idle_after_us) = self.stream.idle_after_us else { return };
+        for (i, cursor) in self.cursors.iter().enumerate() {
+            if !cursor.dry() || self.cuts[i].records() > 0 {
+                (self.silent_since_us[i], self.falling_idle[i]) = (None, false);
+                continue;
+            }
+            let since = *self.silent_since_us[i].get_or_insert(now_us);
+            let is_idle = !cursor.idle() && now_us.saturating_sub(since) >= idle_after_us;
+            if is_idle && !self.falling_idle[i] {
+                tracing::info!(stream = %self.stream.name, partition = i, "idle: nothing has come of it");
+            }
+            self.falling_idle[i] = is_idle;
+        }
     }
 
     /// Whether the applied watermark was held back at a drift period's end.
@@ -178,23 +227,39 @@ impl Gather {
         Ok(())
     }
 
-    /// Plans what has been gathered.
+    /// Plans what has been gathered; a quiet stream goes by the watermark that it follows, where there is
+    /// one.
     ///
     /// # Errors
     /// When a batch has no event time, which is a bug.
-    pub(super) fn share(&mut self) -> Result<Share> {
+    pub(super) fn share(&mut self, follows: Option<Watermark>) -> Result<Share> {
+        let was_idle: Vec<bool> = self.planned_idle.clone();
+        for i in 0..self.cursors.len() {
+            if self.rests(i) {
+                self.cursors[i].rest(self.applied);
+            }
+            self.planned_idle[i] = self.cursors[i].idle();
+            self.falling_idle[i] = false;
+        }
         let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
         self.open_periods_of(&cuts)?;
         let ending: Vec<bool> = self.cursors.iter().map(Cursor::ended).collect();
         let already = std::mem::replace(&mut self.end_planned, ending.clone());
-        self.target = self.watermark();
+        self.target = self.watermark(follows);
         let before = self.applied;
         let limit = self.next_barrier();
         self.applied = self.target.min(limit.unwrap_or(Watermark::MAX)).max(before);
         let barrier = limit.is_some_and(|limit| limit <= self.target);
         self.forget();
+        self.settle_idle();
+        let is_news = |i: usize| {
+            cuts[i].records() > 0
+                || ending[i] != already[i]
+                || self.planned_idle[i] != was_idle[i]
+                || self.applied > before
+        };
         let plans = (0..cuts.len())
-            .filter(|&i| cuts[i].records() > 0 || ending[i] != already[i] || self.applied > before)
+            .filter(|&i| is_news(i))
             .map(|i| SourcePlan {
                 source: self.stream.name.clone(),
                 partition: Partition(i as u32),
@@ -203,6 +268,7 @@ impl Gather {
                 spans: cuts[i].spans.clone(),
                 watermark_us: self.applied.0,
                 ended: ending[i],
+                idle: self.planned_idle[i],
             })
             .collect();
         Ok(Share { plans, cuts, watermark: self.applied, barrier })
@@ -237,9 +303,16 @@ impl Gather {
                 must_end(&self.stream.name, cursor, cut)?;
             }
             self.end_planned[i] = plan.ended;
-            self.applied = self.applied.max(Watermark(plan.watermark_us));
+            self.planned_idle[i] = plan.idle;
         }
-        self.target = self.watermark().max(self.applied);
+        for plan in plans {
+            self.applied = self.applied.max(Watermark(plan.watermark_us));
+            if plan.idle {
+                self.cursors[plan.partition.0 as usize].rest(self.applied);
+            }
+        }
+        self.settle_idle();
+        self.target = self.watermark(None);
         let cuts: Vec<Cut> = self.cuts.iter_mut().map(std::mem::take).collect();
         self.open_periods_of(&cuts)?;
         let barrier = self.settings().is_some_and(|(period, delay)| {
@@ -249,9 +322,22 @@ impl Gather {
         Ok(Share { plans: plans.to_vec(), cuts, watermark: self.applied, barrier })
     }
 
-    /// The least watermark of the partitions.
-    fn watermark(&self) -> Watermark {
-        self.cursors.iter().map(Cursor::watermark).min().unwrap_or(Watermark::MAX)
+    /// The least watermark of the partitions that are not idle; where nothing else may still come, what the
+    /// stream follows. Never less than what has been applied.
+    fn watermark(&self, follows: Option<Watermark>) -> Watermark {
+        if self.quiet() {
+            return follows.unwrap_or(self.applied).max(self.applied);
+        }
+        let waited_for = self.cursors.iter().filter(|cursor| !cursor.idle());
+        let least = waited_for.map(Cursor::watermark).min();
+        least.unwrap_or(Watermark::MAX).max(self.applied)
+    }
+
+    /// What has been applied is the watermark of the partitions that are idle.
+    fn settle_idle(&mut self) {
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.idle()) {
+            cursor.rest(self.applied);
+        }
     }
 
     /// Length of a drift period and the delay of its closing, where a verdict may put another model
@@ -324,3 +410,6 @@ fn must_end(stream: &str, cursor: &mut Cursor, cut: &mut Cut) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

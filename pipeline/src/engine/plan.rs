@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::snapshot::Extent;
+use cloudops_operators::watermark::Watermark;
 use cloudops_sql::catalog::record::{Plan, Record};
 use cpu_time::ThreadTime;
 
@@ -92,6 +93,9 @@ impl Engine<'_> {
                 false => Patience::Endless,
             };
             gather.gather(room, patience)?;
+            if live {
+                gather.listen(self.options.clock.now_us());
+            }
             self.monitor.queued(&gather.stream.name, gather.queued());
         }
         if !self.streams.iter().any(Gather::has_news) {
@@ -108,10 +112,28 @@ impl Engine<'_> {
         self.shares().map(Some)
     }
 
-    /// Everything that has been gathered, by stream.
+    /// Everything that has been gathered, by stream. Quiet streams come last, as they follow others, and
+    /// not the end of others, which would be their own.
     fn shares(&mut self) -> Result<Vec<(usize, Share)>> {
-        let streams = self.streams.iter_mut().enumerate();
-        streams.map(|(stream, gather)| Ok((stream, gather.share()?))).collect()
+        let together = self.job.together();
+        let (mut shares, mut follows) = (Vec::new(), None::<Watermark>);
+        let is_quiet: Vec<bool> = self.streams.iter().map(Gather::quiet).collect();
+        for quiet in [false, true] {
+            for (stream, gather) in self.streams.iter_mut().enumerate() {
+                if is_quiet[stream] != quiet {
+                    continue;
+                }
+                let is_member = together.contains(&stream);
+                let share = gather.share(follows.filter(|_| quiet && is_member))?;
+                if !quiet && is_member && share.watermark != Watermark::MAX {
+                    let least = follows.map_or(share.watermark, |least| least.min(share.watermark));
+                    follows = Some(least);
+                }
+                shares.push((stream, share));
+            }
+        }
+        shares.sort_by_key(|(stream, _)| *stream);
+        Ok(shares)
     }
 
     /// Gives a planned epoch to the workers, as a checkpoint of so much where it is one.

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use cloudops_sql::catalog::record::{Compact, DataFile};
 use cloudops_sql::catalog::state::State;
@@ -21,6 +21,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::Settings;
 use crate::clock::Clock;
 use crate::sink::encode;
+use crate::sink::project::sorted;
 
 /// Files to merge.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,14 +130,6 @@ async fn read(store: &Store, file: &DataFile, schema: &SchemaRef) -> Result<Vec<
             .push(RecordBatch::try_new(Arc::clone(schema), columns).with_context(|| path.clone())?);
     }
     Ok(batches)
-}
-
-/// The rows in the table's order; equal ones stay as they were.
-fn sorted(rows: &RecordBatch, by: &[&str]) -> Result<RecordBatch> {
-    let place: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..rows.num_rows() as u32));
-    let columns = by.iter().filter_map(|name| rows.column_by_name(name)).cloned().chain([place]);
-    let columns: Vec<_> = columns.map(|values| SortColumn { values, options: None }).collect();
-    Ok(take_record_batch(rows, &lexsort_to_indices(&columns, None)?)?)
 }
 
 #[cfg(test)]

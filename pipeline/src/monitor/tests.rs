@@ -54,6 +54,7 @@ fn plan(epoch: u64) -> Plan {
             spans: Vec::new(),
             watermark_us: NEW_YEAR_US,
             ended: false,
+            idle: false,
         }],
         planned_at_us: 0,
     }

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use anyhow::Context;
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use cloudops_operators::anomaly::{alert_schema, anomaly_schema};
 use cloudops_operators::batch::Batch;
 use cloudops_operators::epoch::Epoch;
 use cloudops_operators::flow::{self, Batches, Clock};
@@ -73,21 +75,31 @@ impl Path {
         Some(flow::gather(routed, Pipeline, "allocation", &self.supervisor, logic))
     }
 
-    /// Changes of totals to days that came to more or less than was to be expected, and their causes;
-    /// where days are judged.
+    /// Changes of totals to days that came to more or less than was to be expected, their causes, and what
+    /// became of alerts; where days are judged.
     pub fn anomaly<'s>(
         &self,
         changes: Batches<'s>,
         clock: Clock<'s>,
-    ) -> Option<(Batches<'s>, Batches<'s>)> {
+    ) -> Option<(Batches<'s>, Batches<'s>, Batches<'s>)> {
         let kernel = Rc::clone(self.kernels.anomalies.as_ref()?);
         let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
             let mut kernel = kernel.borrow_mut();
             take_in(&batches, |_, changes, _| kernel.push(changes))?;
-            let found = kernel.advance(watermark)?;
-            anyhow::Ok(found.map_or_else(Default::default, |(a, causes)| (vec![a], vec![causes])))
+            let (anomalies, causes) = kernel.advance(watermark)?.unzip();
+            let found = anomalies.into_iter().chain(kernel.take_alerts()).collect();
+            anyhow::Ok((found, causes.into_iter().collect()))
         };
-        Some(flow::clocked(changes, Pipeline, clock, "anomaly", &self.supervisor, logic))
+        let (found, causes) =
+            flow::clocked(changes, Pipeline, clock, "anomaly", &self.supervisor, logic);
+        // Anomalies and alerts leave by one way, and are told apart by their columns.
+        let only = |name: &str, wanted: SchemaRef| {
+            flow::each(found.clone(), name, &self.supervisor, move |batch| {
+                anyhow::Ok(if batch.schema() == wanted { vec![batch] } else { Vec::new() })
+            })
+        };
+        let anomalies = only("anomalies", anomaly_schema());
+        Some((anomalies, causes, only("cost alerts", alert_schema())))
     }
 
     /// Changes of totals to what accounts will be charged, and what each forecast was chosen from;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
-use arrow::compute::{filter_record_batch, is_not_null};
+use arrow::compute::{concat_batches, filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float32Type, Schema};
 use cloudops_datasets::StreamKind;
 use cloudops_operators::allocation::Allocations;
@@ -29,7 +29,7 @@ use cloudops_operators::rollup::Rollups;
 use cloudops_operators::schema::configuration::SCOPE;
 use cloudops_operators::schema::cost::BILLING_ACCOUNT;
 use cloudops_operators::schema::result::{
-    ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC,
+    ALERT_EVENT, MODEL, MODEL_VERSION, THRESHOLD_ADAPTIVE, THRESHOLD_STATIC, WINDOW_END,
 };
 use cloudops_operators::schema::{ENTITY_ID, column, mismatch, texts};
 use cloudops_operators::score::{ModelId, ModelInfo, Score};
@@ -37,8 +37,10 @@ use cloudops_operators::snapshot::{Extent, Snapshot};
 use cloudops_operators::supervise::Supervisor;
 use cloudops_operators::threshold::{Policy, Threshold};
 use cloudops_operators::window::EitherWindow;
+use cloudops_sql::table;
+use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::{Concat, Concatenate};
 
 use crate::checkpoint::{self, EncodedState, Piece, Restorers};
 use crate::config::DriftSettings;
@@ -46,7 +48,7 @@ use crate::drift::Drift;
 use crate::job::{Job, StreamJob};
 use crate::kernel::{self, FeatureKernel};
 use crate::shelf::FileShelf;
-use crate::sink::project::Renames;
+use crate::sink::project::{Renames, project, sorted};
 use crate::sink::stage::Sinks;
 use crate::sink::{Staging, rows};
 use crate::worker::{Blueprint, StreamProgress};
@@ -402,7 +404,10 @@ impl Path {
             let kinds: ArrayRef = Arc::new(arrow::array::StringArray::from_iter_values(
                 std::iter::repeat_n(kind, kept.num_rows()),
             ));
-            Ok(vec![with_columns(&kept, vec![("threshold", limit), ("kind", kinds)])?])
+            let at = Arc::clone(column(&kept, WINDOW_END)?);
+            let event = Arc::clone(column(&kept, ALERT_EVENT)?);
+            let own = vec![("threshold", limit), ("kind", kinds), ("at", at), ("event", event)];
+            Ok(vec![with_columns(&kept, own)?])
         })
     }
 
@@ -412,10 +417,32 @@ impl Path {
         Some(drift.connect(verdicts, clock, &self.score, &self.tally, &self.supervisor))
     }
 
+    /// Rows of a table that come in several ways, as one: an epoch's are in the table's order then, so that
+    /// which way was faster does not show. `None` of none.
+    pub fn together<'s>(
+        &self,
+        mut rows: Vec<Batches<'s>>,
+        scope: Scope<'s, u64>,
+        table: &'static str,
+    ) -> Option<Batches<'s>> {
+        if rows.len() < 2 {
+            return rows.pop();
+        }
+        let source = self.stream.name.clone();
+        let rows = scope.concatenate(rows);
+        let name = format!("order {table}");
+        Some(flow::gather(rows, Pipeline, &name, &self.supervisor, move |epoch, batches| {
+            let table = table::find(table).with_context(|| format!("there is no table {table}"))?;
+            let schema = table.schema();
+            let batches = batches.iter().map(|rows| project(rows, &schema, epoch, &source, &[]));
+            let rows = concat_batches(&schema, &batches.collect::<Result<Vec<_>>>()?)?;
+            anyhow::Ok(vec![sorted(&rows, table.sort)?])
+        }))
+    }
+
     /// Rows of a table to files.
     pub fn write<'s>(&self, rows: Batches<'s>, table: &'static str) -> Batches<'s> {
         let renames: Renames = match table {
-            "alerts" => &[("event", ALERT_EVENT), ("at", "window_end")],
             "sensor_windows" | "audit_windows" | "cost_windows" if self.stream.output.values => {
                 &[("values", "window")]
             }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, UInt32Array,
+    new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::cast;
+use arrow::compute::{SortColumn, cast, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use cloudops_operators::epoch::Epoch;
 
@@ -48,6 +49,17 @@ pub fn project(
         columns.push(column);
     }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// Rows in a table's order, given the columns that it is sorted by; equal ones stay as they were.
+///
+/// # Errors
+/// When a column has a type that has no order, which is a bug.
+pub fn sorted(rows: &RecordBatch, by: &[&str]) -> Result<RecordBatch> {
+    let place: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..rows.num_rows() as u32));
+    let columns = by.iter().filter_map(|name| rows.column_by_name(name)).cloned().chain([place]);
+    let columns: Vec<_> = columns.map(|values| SortColumn { values, options: None }).collect();
+    Ok(take_record_batch(rows, &lexsort_to_indices(&columns, None)?)?)
 }
 
 /// Converts a column to the table's type; a fixed-size list to a list shares its values.

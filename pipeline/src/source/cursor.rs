@@ -153,6 +153,8 @@ pub struct Cursor {
     /// Whether more of the file that was last told of follows.
     in_file: bool,
     ended: bool,
+    /// Whether the last plan says that the watermark does not wait for it.
+    idle: bool,
 }
 
 impl Cursor {
@@ -165,8 +167,8 @@ impl Cursor {
         first: u64,
     ) -> Self {
         let (next, place) = (first, None);
-        let in_file = false;
-        Self { partition, events, current: None, judging, next, place, in_file, ended: false }
+        let (in_file, ended, idle) = (false, false, false);
+        Self { partition, events, current: None, judging, next, place, in_file, ended, idle }
     }
 
     /// A cursor where a checkpoint left it; `events` begin at its next record.
@@ -179,7 +181,8 @@ impl Cursor {
     ) -> Self {
         let judging = judging.resume(Watermark(state.watermark_us));
         let place = state.file.clone();
-        Self { place, ..Self::new(partition, events, judging, state.next.0) }
+        let idle = state.idle;
+        Self { place, idle, ..Self::new(partition, events, judging, state.next.0) }
     }
 
     /// Where the cursor stands; `ended` says whether its end has been planned.
@@ -189,6 +192,7 @@ impl Cursor {
             next: Offset(self.next),
             watermark_us: self.judging.watermark().0,
             ended,
+            idle: self.idle(),
             file: self.place.clone(),
         }
     }
@@ -209,6 +213,29 @@ impl Cursor {
     #[must_use]
     pub fn watermark(&self) -> Watermark {
         if self.ended { Watermark::MAX } else { self.judging.watermark() }
+    }
+
+    /// Whether the watermark does not wait for the partition: it was planned as idle, and nothing has been
+    /// cut of it since.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        self.idle && !self.ended
+    }
+
+    /// Whether all that has come has been cut, to the end of its file, and more may come.
+    #[must_use]
+    pub fn dry(&self) -> bool {
+        let is_left = |(chunk, taken): &(Chunk, u64)| *taken < chunk.batch.records;
+        let left = self.current.as_ref().is_some_and(is_left);
+        !left && self.events.is_empty() && !self.in_file && !self.ended
+    }
+
+    /// Makes the partition idle, as a plan says, or leaves it so: its next record is judged by the
+    /// watermark that has been applied.
+    pub fn rest(&mut self, applied: Watermark) {
+        self.idle = true;
+        let bound = self.judging.watermark().max(applied);
+        self.judging = self.judging.clone().resume(bound);
     }
 
     /// How many batches have been read ahead.
@@ -256,6 +283,7 @@ impl Cursor {
                 });
             }
             *taken = to - first;
+            self.idle = false;
             self.next = to;
             cut.to = to;
         }

@@ -84,6 +84,10 @@ fn check_source_plan(state: &State, what: &str, plan: &SourcePlan) -> Result<(),
             format!("{what}: the file spans do not hold the {} records planned", to.0 - from.0)
         })?;
     }
+    // Idle is what brings nothing and may yet.
+    require(!plan.idle || (from == to && !plan.ended), || {
+        format!("{what}: idle, and offsets {} to {}, ended: {}", from.0, to.0, plan.ended)
+    })?;
     let Some(last) = last else { return Ok(()) };
     require(plan.watermark_us >= last.planned_watermark_us, || {
         let least = last.planned_watermark_us;

@@ -96,6 +96,17 @@ pub struct SourcePlan {
     pub watermark_us: i64,
     /// Whether the partition has ended: no later plan reads from it.
     pub ended: bool,
+    /// Whether the partition is idle: nothing has come of it for so long that the watermark waits for it
+    /// no more. Until a plan brings records of it, the watermarks that are applied are its own, and these
+    /// records are judged by the last of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub idle: bool,
+}
+
+/// What most plans need not say.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A range of records within one input file.
@@ -289,6 +300,9 @@ pub struct PartitionState {
     pub watermark_us: i64,
     /// Whether its end has been planned.
     pub ended: bool,
+    /// Whether it was planned as idle; see [`SourcePlan::idle`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub idle: bool,
     /// The file that the last record lies in; `None` before the first, and where there are no files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FilePlace>,

@@ -128,6 +128,7 @@ fn plans_go_on_where_the_last_ended() {
     refused_plan(|p| p.sources[0].spans[0].record_to += 1, "do not hold the 5 records");
     refused_plan(|p| p.sources[0].watermark_us = 19, "watermark falls from 20 to 19");
     refused_plan(|p| p.sources.push(p.sources[0].clone()), "twice");
+    refused_plan(|p| p.sources[0].idle = true, "idle, and offsets 20 to 25");
     refused_plan(|p| p.sources[0].partition = Partition(1), "from offset 20 where 0 is next");
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn plan(state: &State, generation: u64, rows: u64) -> Plan {
             }],
             watermark_us: (from + rows) as i64,
             ended: false,
+            idle: false,
         }],
         planned_at_us: 1,
     }
@@ -85,6 +86,7 @@ pub(crate) fn checkpoint(epoch: Epoch) -> Checkpoint {
                 next: Offset(12),
                 watermark_us: 8,
                 ended: false,
+                idle: true,
                 file: Some(FilePlace { file: "a.csv".into(), size: 100, first: Offset(3) }),
             }],
         }],

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result};
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use cloudops_datasets::open;
+use arrow::datatypes::Date32Type;
+use cloudops_datasets::{StreamKind, open};
 use cloudops_operators::epoch::Partition;
-use cloudops_operators::schema::{ENTITY_ID, TS, labels, offsets, times};
+use cloudops_operators::schema::cost::{DAY, DAY_US};
+use cloudops_operators::schema::{ENTITY_ID, TS, column, labels, offsets, times};
 use cloudops_operators::window::WindowSpec;
 use cloudops_sql::catalog::Catalog;
 use futures_util::TryStreamExt;
@@ -121,24 +123,34 @@ pub(super) fn records(
             if batch.first_offset > window.offsets.1 {
                 break;
             }
-            take(&batch.rows, window, bounds, &mut found)?;
+            take(&batch.rows, stream.kind, window, bounds, &mut found)?;
         }
     }
     found.sort_by_key(|(ts, offset, _)| (*ts, *offset));
     Ok(found.into_iter().map(|(_, _, row)| row).collect())
 }
 
-/// The rows of a batch that are the window's.
+/// The rows of a batch that are the window's: of a bill, by the day that they charge for.
 fn take(
     rows: &RecordBatch,
+    kind: StreamKind,
     window: &Window<'_>,
     (start, end): (i64, i64),
     found: &mut Vec<(i64, u64, Value)>,
 ) -> Result<()> {
-    let (entities, ts, at) = (labels(rows, ENTITY_ID)?, times(rows, TS)?, offsets(rows)?);
+    let (entities, at) = (labels(rows, ENTITY_ID)?, offsets(rows)?);
+    let told: Vec<i64> = match kind {
+        StreamKind::Cost => {
+            let days = column(rows, DAY)?.as_primitive::<Date32Type>().values();
+            days.iter().map(|day| i64::from(*day) * DAY_US).collect()
+        }
+        StreamKind::Sensor | StreamKind::Audit | StreamKind::Configuration => {
+            times(rows, TS)?.to_vec()
+        }
+    };
     let within = |row: usize| {
         entities.get(row) == Some(window.entity)
-            && (start..=end).contains(&ts[row])
+            && (start..=end).contains(&told[row])
             && (window.offsets.0..=window.offsets.1).contains(&at.value(row))
     };
     let wanted: Vec<bool> = (0..rows.num_rows()).map(within).collect();

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cloudops_models::registry::Registry;
+use cloudops_operators::anomaly::{ALERT_MODEL, RETRACTED};
 use cloudops_operators::epoch::Partition;
 use cloudops_operators::score::ModelId;
+use cloudops_operators::threshold::{CLOSED, OPENED};
 use cloudops_sql::session::Session;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -53,6 +55,8 @@ struct Explanation {
     opened: Map<String, Value>,
     /// Its row when it closed; null while it is open.
     closed: Option<Map<String, Value>>,
+    /// Its row when corrections of the bill had left nothing of it; null elsewhere.
+    retracted: Option<Map<String, Value>>,
     /// What the model's card says; null where there is no registry at hand.
     card: Option<Value>,
     /// Where the records that the score rests on lie.
@@ -65,6 +69,18 @@ struct Explanation {
     window: Option<Value>,
     /// The window's records, read again from the input; null without a configuration.
     records: Option<Vec<Value>>,
+    /// The days of a cost anomaly's alert, as in `cost_anomalies`, in order; empty of other alerts.
+    anomalies: Vec<Value>,
+    /// Whose charges made the day that opened it: by dimension, rows of `cost_causes`; empty likewise.
+    causes: Vec<Causes>,
+}
+
+/// What the names of one dimension have to do with a day.
+#[derive(Debug, Serialize)]
+struct Causes {
+    dimension: String,
+    /// The rows of `cost_causes`, by rank; their deviations sum to the day's.
+    parts: Vec<Value>,
 }
 
 /// One way of dividing the score.
@@ -105,7 +121,7 @@ impl Explain {
         config: Option<&Config>,
         address: &str,
     ) -> Result<Explanation> {
-        let (opened, closed) = runtime.block_on(self.find(session))?;
+        let Rows { opened, closed, retracted } = runtime.block_on(self.find(session))?;
         let (id, source) = (word(&opened, "alert_id")?, word(&opened, "source")?);
         let (kind, entity) = (word(&opened, "kind")?, word(&opened, "entity_id")?);
         let partition = Partition(number(&opened, "partition")? as u32);
@@ -113,6 +129,12 @@ impl Explain {
         let files =
             runtime.block_on(input::files(session.catalog(), source, partition, offsets))?;
         let attributions = runtime.block_on(attributions(session, id, source))?;
+        let is_anomaly = word(&opened, "model")? == ALERT_MODEL;
+        let (anomalies, causes) = if is_anomaly {
+            runtime.block_on(anomalies(session, &opened))?
+        } else {
+            Default::default()
+        };
         let here = format!("source = {} and entity_id = {}", quoted(source), quoted(entity));
         let end = format!(
             "(select window_end from alerts where alert_id = {} and source = {} and event = 'opened')",
@@ -120,10 +142,8 @@ impl Explain {
             quoted(source)
         );
         // Windows may end together only across entities: their order by end is their number.
-        let scores = runtime.block_on(rows(
-            session,
-            &format!(
-                "with s as (
+        let about = format!(
+            "with s as (
                    select window_end, score, threshold_static, threshold_adaptive, is_anomaly,
                           alert_id, offset_from, offset_to,
                           row_number() over (order by window_end) as n
@@ -133,10 +153,15 @@ impl Explain {
                         offset_from, offset_to, n = middle as here
                  from s cross join at where n between middle - {BEFORE} and middle + {AFTER}
                  order by n"
-            ),
-        ))?;
+        );
         let windows = format!("select * from {kind}_windows where {here} and window_end = {end}");
-        let window = runtime.block_on(rows(session, &windows))?.into_iter().next();
+        // What a model says of the same day is another matter.
+        let (scores, window) = if is_anomaly {
+            Default::default()
+        } else {
+            let window = runtime.block_on(rows(session, &windows))?.into_iter().next();
+            (runtime.block_on(rows(session, &about))?, window)
+        };
         let records = match config {
             Some(config) => {
                 let job = config.validate(false)?;
@@ -158,19 +183,19 @@ impl Explain {
             card: card(config, address, &opened)?,
             opened,
             closed,
+            retracted,
             files,
             attributions,
             scores: scores.into_iter().map(Value::Object).collect(),
             window: window.map(Value::Object),
             records,
+            anomalies,
+            causes,
         })
     }
 
-    /// The alert's rows: opened, and closed if it is.
-    async fn find(
-        &self,
-        session: &mut Session,
-    ) -> Result<(Map<String, Value>, Option<Map<String, Value>>)> {
+    /// The alert's rows.
+    async fn find(&self, session: &mut Session) -> Result<Rows> {
         let plain = self.alert.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         ensure!(
             plain && !self.alert.is_empty(),
@@ -178,7 +203,7 @@ impl Explain {
             self.alert
         );
         let found = format!(
-            "select * from alerts where alert_id like '{}%' order by alert_id, event desc",
+            "select * from alerts where alert_id like '{}%' order by alert_id, at, event",
             self.alert
         );
         let mut found = rows(session, &found).await?;
@@ -199,11 +224,50 @@ impl Explain {
             "several alerts begin with {:?}: {ids:?}; write more of the id",
             self.alert
         );
-        let mut found = found.into_iter();
-        let opened = found.next().context("an alert has a row")?;
-        ensure!(word(&opened, "event")? == "opened", "alert {first} was closed but never opened");
-        Ok((opened, found.next()))
+        let mut of = |event: &str| {
+            let at = found.iter().position(|row| row.get("event").is_some_and(|is| is == event))?;
+            Some(found.swap_remove(at))
+        };
+        let (opened, closed, retracted) = (of(OPENED), of(CLOSED), of(RETRACTED));
+        let opened =
+            opened.with_context(|| format!("alert {first} was closed but never opened"))?;
+        Ok(Rows { opened, closed, retracted })
     }
+}
+
+/// The rows of one alert.
+struct Rows {
+    opened: Map<String, Value>,
+    closed: Option<Map<String, Value>>,
+    retracted: Option<Map<String, Value>>,
+}
+
+/// The days of a cost anomaly's alert, and the causes of the one that opened it.
+async fn anomalies(
+    session: &mut Session,
+    opened: &Map<String, Value>,
+) -> Result<(Vec<Value>, Vec<Causes>)> {
+    let (id, source) = (quoted(word(opened, "alert_id")?), quoted(word(opened, "source")?));
+    let event = format!("source = {source} and event_id = {id}");
+    let days = format!("select * from cost_anomalies where {event} order by day");
+    let day = quoted(word(opened, "window_start")?);
+    let parts = format!(
+        "select * from cost_causes where source = {source} and anomaly_id = (
+           select anomaly_id from cost_anomalies
+           where {event} and day = cast(cast({day} as timestamp) as date))
+         order by dimension, rank, name is null, name"
+    );
+    let mut causes: Vec<Causes> = Vec::new();
+    for row in rows(session, &parts).await? {
+        let dimension = word(&row, "dimension")?;
+        if causes.last().is_none_or(|last| last.dimension != dimension) {
+            causes.push(Causes { dimension: dimension.to_owned(), parts: Vec::new() });
+        }
+        let Some(last) = causes.last_mut() else { continue };
+        last.parts.push(Value::Object(row));
+    }
+    let days = rows(session, &days).await?.into_iter().map(Value::Object).collect();
+    Ok((days, causes))
 }
 
 /// How the score was divided.

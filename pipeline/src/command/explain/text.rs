@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Attribution, Explanation, float};
+use super::{Attribution, Causes, Explanation, float};
 
 /// Parts shown of each method, and records of the window.
 const PARTS: usize = 12;
@@ -13,7 +13,7 @@ const CHANNELS: usize = 6;
 const BAR: f64 = 32.0;
 
 pub(super) fn text(explanation: &Explanation) -> String {
-    let Explanation { opened, closed, card, files, attributions, scores, window, records } =
+    let Explanation { opened, closed, card, files, attributions, scores, window, records, .. } =
         explanation;
     let get = |name: &str| shown(opened.get(name));
     let mut text = format!("alert {}\n", get("alert_id"));
@@ -24,6 +24,10 @@ pub(super) fn text(explanation: &Explanation) -> String {
         |closed| format!("closed {}", shown(closed.get("at"))),
     );
     line("opened", format!("{}, {until}", get("at")));
+    if let Some(row) = &explanation.retracted {
+        let at = shown(row.get("at"));
+        line("retracted", format!("{at}: by then corrections had left no day strange"));
+    }
     line("window", format!("{} to {}", get("window_start"), get("window_end")));
     let (score, limit) = (float(opened, "score"), float(opened, "threshold"));
     line("score", format!("{score:.4}, held against {limit:.4}: {:.2} times", score / limit));
@@ -42,7 +46,23 @@ pub(super) fn text(explanation: &Explanation) -> String {
     for attribution in attributions {
         text += &divided(attribution);
     }
-    text += "\nscores about that time\n";
+    text += &strange(explanation);
+    text += &about(scores);
+    if let Some(features) = window.as_ref().and_then(|window| window.get("features")) {
+        text += &format!("\nfeatures\n  {features}\n");
+    }
+    if let Some(records) = records {
+        text += &read_again(records, attributions);
+    }
+    text
+}
+
+/// The entity's scores about the time of the alert; nothing where there are none.
+fn about(scores: &[Value]) -> String {
+    if scores.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nscores about that time\n".to_owned();
     let most = scores.iter().filter_map(Value::as_object).map(|row| float(row, "score"));
     let most = most.fold(0.0, f64::max);
     for row in scores.iter().filter_map(Value::as_object) {
@@ -56,13 +76,72 @@ pub(super) fn text(explanation: &Explanation) -> String {
         text += format!("  {end:<27} {score:>12.4}  {:<32} {mark}", bar(score / most)).trim_end();
         text.push('\n');
     }
-    if let Some(features) = window.as_ref().and_then(|window| window.get("features")) {
-        text += &format!("\nfeatures\n  {features}\n");
+    text
+}
+
+/// The days of a cost anomaly's alert, and whose charges made the first of them; nothing of other alerts.
+fn strange(explanation: &Explanation) -> String {
+    let days: Vec<_> = explanation.anomalies.iter().filter_map(Value::as_object).collect();
+    let Some(first) = days.first() else { return String::new() };
+    let scope = match first.get("service").and_then(Value::as_str) {
+        Some(service) => format!("service {service} alone"),
+        None => "all services together".to_owned(),
+    };
+    let currency = shown(first.get("currency"));
+    let mut text = format!("\nstrange days, {scope}, {currency}\n");
+    let head = ["expected", "at close", "now", "deviation"];
+    text += &format!("  {:<10}", "day");
+    head.iter().for_each(|name| text += &format!(" {name:>14}"));
+    text.push('\n');
+    for row in &days {
+        text += &format!("  {:<10}", shown(row.get("day")));
+        for name in ["expected", "at_close", "actual", "deviation"] {
+            text += &format!(" {:>14}", amount(row.get(name)));
+        }
+        let state = shown(row.get("state"));
+        text += format!("  {}", if state == "open" { "" } else { &state }).trim_end();
+        text.push('\n');
     }
-    if let Some(records) = records {
-        text += &read_again(records, attributions);
+    for Causes { dimension, parts } in &explanation.causes {
+        text += &caused(dimension, parts);
     }
     text
+}
+
+/// What the names of a dimension have to do with a day, with bars.
+fn caused(dimension: &str, parts: &[Value]) -> String {
+    let parts: Vec<_> = parts.iter().filter_map(Value::as_object).collect();
+    let deviation = |row: &Map<String, Value>| number(row.get("deviation"));
+    let name = |row: &Map<String, Value>| match (row.get("name"), row.get("names")) {
+        (Some(Value::String(name)), _) => name.clone(),
+        (_, Some(names)) if names.as_i64() > Some(1) => format!("{names} more"),
+        _ => "without one".to_owned(),
+    };
+    let mut text = format!("\nby {dimension}: deviation from what was expected\n");
+    let width = parts.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
+    let most = parts.iter().map(|row| deviation(row).abs()).fold(0.0, f64::max);
+    for row in parts {
+        let bar = bar(deviation(row).abs() / most);
+        let bar = if deviation(row) < 0.0 { bar.replace('█', "░") } else { bar };
+        let (name, amount) = (name(row), amount(row.get("deviation")));
+        text += format!("  {name:<width$} {amount:>14}  {bar}").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// An amount of money, which JSON has as text, as a number; `NaN` where there is none.
+fn number(value: Option<&Value>) -> f64 {
+    let number = value.and_then(|value| match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_f64(),
+    });
+    number.unwrap_or(f64::NAN)
+}
+
+/// An amount with cents.
+fn amount(value: Option<&Value>) -> String {
+    format!("{:.2}", number(value))
 }
 
 /// The window's records: the channels that explain most of the score, or all there is where the parts

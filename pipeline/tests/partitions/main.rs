@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails, fails the test")]
 
+mod idle;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;
