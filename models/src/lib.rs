@@ -12,6 +12,7 @@
 //! - [`train`](mod@train): all of these in order
 //! - [`runtime`], [`scorer`]: ONNX Runtime, and window batches to scores in it
 //! - [`forecast`]: cost to come, with quantiles
+//! - [`policy`]: how many instances, and whether a machine may be stopped
 //! - [`registry`], [`card`]: immutable versions, and what is told of each
 //! - [`evaluate`]: how good detectors are, on labelled data
 
@@ -22,6 +23,7 @@ pub mod evaluate;
 pub mod forecast;
 pub mod learn;
 pub mod onnx;
+pub mod policy;
 pub mod registry;
 pub mod runtime;
 pub mod samples;
