@@ -122,6 +122,8 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +148,48 @@ mod tests {
     fn a_price_above_that_of_a_running_machine_is_refused() {
         let config = StandbyConfig { stopped_cost: 1.5, ..StandbyConfig::default() };
         assert!(Machine::new(config).is_err());
+    }
+
+    fn config() -> impl Strategy<Value = StandbyConfig> {
+        (0.0..1.0_f64, 0.0..1.0_f64, 0..4_usize, 0..30_usize).prop_map(
+            |(stopped_cost, terminated_cost, start_steps, restore_steps)| StandbyConfig {
+                stopped_cost,
+                terminated_cost,
+                start_steps,
+                restore_steps,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_machine_that_is_kept_running_serves_always(
+            config in config(),
+            needed in prop::collection::vec(any::<bool>(), 1..60),
+        ) {
+            let mut machine = Machine::new(config).unwrap();
+            for is_needed in needed {
+                let uptime = machine.step(Wanted::Run, is_needed);
+                prop_assert_eq!(uptime, Uptime { cost: 1.0, is_violation: false });
+            }
+        }
+
+        #[test]
+        fn who_waits_long_enough_is_served_and_pays_for_it(
+            config in config(),
+            steps in prop::collection::vec((0..3_usize, any::<bool>()), 0..60),
+        ) {
+            let mut machine = Machine::new(config).unwrap();
+            for (wanted, is_needed) in steps {
+                let wanted = [Wanted::Run, Wanted::Stop, Wanted::Terminate][wanted];
+                let uptime = machine.step(wanted, is_needed);
+                // Nobody violates what nobody asked for, and who is asked is on.
+                prop_assert!(is_needed || !uptime.is_violation);
+                prop_assert!(!is_needed || uptime.cost == 1.0);
+                prop_assert!((0.0..=1.0).contains(&uptime.cost));
+            }
+            let late = (0..40).filter(|_| machine.step(Wanted::Run, true).is_violation).count();
+            prop_assert!(late <= config.start_steps.max(config.restore_steps));
+        }
     }
 }

@@ -93,14 +93,17 @@ impl Tally {
         self.changes += usize::from(step.is_change);
     }
 
-    /// Another's steps too.
-    pub fn merge(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.cost += other.cost;
-        self.asked += other.asked;
-        self.violations += other.violations;
-        self.unserved += other.unserved;
-        self.changes += other.changes;
+    /// All steps of several.
+    #[must_use]
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            steps: sum.steps + one.steps,
+            cost: sum.cost + one.cost,
+            asked: sum.asked + one.asked,
+            violations: sum.violations + one.violations,
+            unserved: sum.unserved + one.unserved,
+            changes: sum.changes + one.changes,
+        })
     }
 
     /// Share of the steps with demand in which not all was served.
@@ -110,19 +113,35 @@ impl Tally {
     }
 }
 
-/// Plays problems to their ends.
-pub fn play<P: Clone>(
+/// Plays problems to their ends, each with a player of its own: a tally for every block of so many steps, in
+/// the order of problems and steps; a problem's last block may be shorter.
+pub fn play<P: Clone, S: FnMut(&mut P) -> Option<Step>>(
     problems: &[P],
-    mut step: impl FnMut(usize, &mut P) -> Option<Step>,
-) -> Tally {
-    let mut tally = Tally::default();
-    for (at, problem) in problems.iter().enumerate() {
-        let mut problem = problem.clone();
-        while let Some(step) = step(at, &mut problem) {
-            tally.add(&step);
+    block: usize,
+    player: impl Fn() -> S,
+) -> Vec<Tally> {
+    let mut blocks = Vec::new();
+    for problem in problems {
+        let (mut problem, mut player) = (problem.clone(), player());
+        let mut of_problem = Vec::new();
+        while let Some(step) = player(&mut problem) {
+            add(&mut of_problem, block, &step);
+        }
+        blocks.extend(of_problem);
+    }
+    blocks
+}
+
+/// Adds a step to the last block, or to a new one where the last is full.
+fn add(blocks: &mut Vec<Tally>, block: usize, step: &Step) {
+    match blocks.last_mut() {
+        Some(last) if last.steps < block => last.add(step),
+        _ => {
+            let mut first = Tally::default();
+            first.add(step);
+            blocks.push(first);
         }
     }
-    tally
 }
 
 /// The place of a value among edges: how many it is not below.
@@ -137,5 +156,40 @@ fn between(bucket: usize, edges: &[f64], unit: &str) -> String {
         (Some(low), Some(high)) => format!("{low}{unit} to {high}{unit}"),
         (Some(low), None) => format!("≥ {low}{unit}"),
         (None, None) => "any".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_has_a_player_and_blocks_of_its_own() {
+        let blocks = play(&[5_usize, 2], 2, || {
+            let mut played = 0.0;
+            move |left: &mut usize| {
+                *left = left.checked_sub(1)?;
+                played += 1.0;
+                Some(Step {
+                    cost: played,
+                    is_asked: true,
+                    is_violation: *left == 0,
+                    ..Step::default()
+                })
+            }
+        });
+        let costs: Vec<f64> = blocks.iter().map(|block| block.cost).collect();
+        assert_eq!(costs, [3.0, 7.0, 5.0, 3.0]);
+        let sum = Tally::sum(&blocks);
+        assert_eq!((sum.steps, sum.cost, sum.violations), (7, 18.0, 2));
+        assert_eq!(sum.violation_share(), 2.0 / 7.0);
+    }
+
+    #[test]
+    fn a_value_on_an_edge_lies_above_it() {
+        let edges = [1.0, 2.0];
+        assert_eq!([0.9, 1.0, 2.5].map(|value| bucket(value, &edges)), [0, 1, 2]);
+        let words = [0, 1, 2].map(|bucket| between(bucket, &edges, " h"));
+        assert_eq!(words, ["< 1 h", "1 h to 2 h", "≥ 2 h"]);
     }
 }

@@ -239,18 +239,15 @@ impl Fitted {
         all
     }
 
-    /// Of a cell and an action; where they were never seen together, of the action in all cells.
+    /// Of a cell and an action; where they were never seen together, of the action in all cells; where it was
+    /// never seen at all, of what was done.
     fn of(&self, step: usize, cell: usize, action: usize) -> f64 {
         let table = &self.tables[step];
-        match table[cell * self.actions + action] {
-            (sum, count) if count > 0.0 => sum / count,
-            _ => {
-                let of_action = table.iter().skip(action).step_by(self.actions);
-                let (sum, count) =
-                    of_action.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
-                if count > 0.0 { sum / count } else { 0.0 }
-            }
-        }
+        let of_action = || table.iter().skip(action).step_by(self.actions);
+        mean_of(std::iter::once(&table[cell * self.actions + action]))
+            .or_else(|| mean_of(of_action()))
+            .or_else(|| mean_of(table.iter()))
+            .unwrap_or(0.0)
     }
 
     fn value(&self, step: usize, cell: usize, policy: &impl Fn(usize) -> usize) -> f64 {
@@ -277,6 +274,12 @@ impl Fitted {
         }
         value
     }
+}
+
+/// Of sums and counts; `None` of nothing.
+fn mean_of<'a>(entries: impl Iterator<Item = &'a (f64, f64)>) -> Option<f64> {
+    let (sum, count) = entries.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
+    (count > 0.0).then_some(sum / count)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -351,6 +354,34 @@ mod tests {
         let (weighted, robust) = (found.importance.error, found.doubly_robust.error);
         assert!(robust.unwrap() < weighted.unwrap(), "{found:?}");
         assert!(found.effective > 50.0 && found.effective < 1_000.0, "{found:?}");
+    }
+
+    #[test]
+    fn two_episodes_by_hand() {
+        let one = |cell, action, probability, cost| Logged {
+            cell,
+            action,
+            probability,
+            step: Step { cost, ..Step::default() },
+        };
+        // Betting on tails (cell 0) is what the policy does; 0.25 and 0.5 are how probable it was.
+        let episode =
+            |decisions: [Logged; 2]| Episode { start: coin(2), decisions: decisions.to_vec() };
+        let log = [
+            episode([one(0, 1, 0.25, 4.0), one(0, 1, 0.5, 1.0)]),
+            episode([one(0, 1, 0.5, 1.0), one(0, 0, 0.5, 9.0)]),
+        ];
+        let found = evaluate(&log, clever, 0.0).unwrap();
+        // Weights 4 and 2 in the first step, 8 and 0 in the second: (4 · 4 + 2 · 1) / 6 + 1, over two steps.
+        assert_eq!(found.importance.value, (3.0 + 1.0) / 2.0);
+        assert_eq!((found.effective, found.behaviour), (1.0, (2.5 + 5.0) / 2.0));
+        // Fitted: the second step's bet costs 1, so the first costs the mean of 4 + 1 and 1 + 1.
+        assert_eq!(found.fitted.value, 3.5 / 2.0);
+        // Doubly robust, each with the other's table. The second has no bet in its second step: what it did
+        // there, 9, stands for it, so its first is 1 + 9 = 10. The first's: 5, then 1.
+        let first = 10.0 + 4.0 * (4.0 + 9.0 - 10.0) + 8.0 * (1.0 - 9.0);
+        let second = 5.0 + 2.0 * (1.0 + 1.0 - 5.0);
+        assert_eq!(found.doubly_robust.value, (first + second) / 4.0);
     }
 
     #[test]

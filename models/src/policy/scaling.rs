@@ -50,7 +50,7 @@ const COUNTS: [usize; 6] = [
 pub struct Known {
     config: ScalingConfig,
     demand: Vec<f64>,
-    /// One for each step, of what came before it.
+    /// One for each step, of what came before it, and one for the end.
     signals: Vec<Signals>,
 }
 
@@ -72,7 +72,7 @@ impl Known {
     #[must_use]
     pub fn new(config: ScalingConfig, demand: Vec<f64>, day: Option<usize>) -> Self {
         let lead = config.start_steps + 1;
-        let signals = (0..demand.len()).map(|at| signals(&demand[..at], lead, day)).collect();
+        let signals = (0..=demand.len()).map(|at| signals(&demand[..at], lead, day)).collect();
         Self { config, demand, signals }
     }
 
@@ -130,14 +130,16 @@ impl<'a> Scaling<'a> {
     /// # Errors
     /// [`crate::Error::Dataset`] when bounds cross, or demand is negative or unknown.
     pub fn new(known: &'a Known, from: usize, to: usize) -> Result<Self> {
-        let instances = (1.5 * known.signals.get(from).map_or(0.0, |signals| signals.last)).ceil();
+        let to = to.min(known.demand.len());
+        let from = from.min(to);
+        let instances = (1.5 * known.signals[from].last).ceil();
         let demand = &known.demand[from..to];
         let service = Service::new(known.config, demand, instances as usize)?;
         Ok(Self { known, service, at: from })
     }
 
     fn signals(&self) -> Signals {
-        self.known.signals.get(self.at).copied().unwrap_or_default()
+        self.known.signals[self.at]
     }
 
     fn committed(&self) -> usize {

@@ -40,8 +40,9 @@ impl Needs {
     #[must_use]
     pub fn new(config: StandbyConfig, needed: Vec<bool>) -> Self {
         let mut idle = 0.0;
-        let mut signals = Vec::with_capacity(needed.len());
-        for at in 0..needed.len() {
+        let mut signals = Vec::with_capacity(needed.len() + 1);
+        // One for each hour, of what came before it, and one for the end.
+        for at in 0..=needed.len() {
             let days = (1..=DAYS).filter_map(|day| needed.get(at.checked_sub(day * DAY)?));
             let lately = &needed[at.saturating_sub(DAYS * DAY)..at];
             signals.push(Signals {
@@ -50,7 +51,7 @@ impl Needs {
                 lately: share(lately.iter()),
                 last_day: share(needed[at.saturating_sub(DAY)..at].iter()),
             });
-            idle = if needed[at] { 0.0 } else { idle + 1.0 };
+            idle = if needed.get(at) == Some(&true) { 0.0 } else { idle + 1.0 };
         }
         Self { config, needed, signals }
     }
@@ -94,10 +95,11 @@ impl<'a> Standby<'a> {
     /// [`crate::Error::Dataset`] when a price is out of range.
     pub fn new(needs: &'a Needs, from: usize, to: usize) -> Result<Self> {
         let machine = Machine::new(needs.config)?;
-        Ok(Self { needs, machine, at: from, to: to.min(needs.needed.len()) })
+        let to = to.min(needs.needed.len());
+        Ok(Self { needs, machine, at: from.min(to), to })
     }
 
-    /// What a rule is told; of the last hour at the end.
+    /// What a rule is told.
     #[must_use]
     pub fn idle(&self) -> Idle {
         let Signals { idle, at_this_hour, .. } = self.signals();
@@ -105,7 +107,7 @@ impl<'a> Standby<'a> {
     }
 
     fn signals(&self) -> Signals {
-        self.needs.signals[self.at.min(self.needs.signals.len() - 1)]
+        self.needs.signals[self.at]
     }
 
     /// Lets an hour pass; `None` at the end.

@@ -61,8 +61,9 @@ impl Table {
         for pass in 0..training.passes {
             let done = pass as f64 / training.passes as f64;
             let explored = EXPLORED_FIRST + (EXPLORED_LAST - EXPLORED_FIRST) * done;
-            for problem in problems {
-                table.pass(problem.clone(), explored, &mut random);
+            // In another order each time: else the last would be remembered best.
+            for at in random.permutation(problems.len()) {
+                table.pass(problems[at].clone(), explored, &mut random);
             }
         }
         table.decide();

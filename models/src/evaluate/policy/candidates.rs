@@ -20,12 +20,12 @@ pub struct Played {
     pub settings: String,
     /// On the part that settings are chosen on.
     pub chosen_on: Tally,
-    /// On the test part.
-    pub tested: Tally,
+    /// On the test part, block by block.
+    pub tested: Vec<Tally>,
 }
 
-/// Plays problems with one setting of a rule.
-pub(super) type Play<P> = Box<dyn Fn(&[P]) -> Tally>;
+/// Plays problems with one setting of a rule, in blocks of so many steps.
+pub(super) type Play<P> = Box<dyn Fn(&[P], usize) -> Vec<Tally>>;
 
 /// A rule and all settings tried.
 pub(super) struct Rule<P> {
@@ -37,16 +37,14 @@ pub(super) struct Rule<P> {
 
 /// Fresh controllers of one kind, one for each problem.
 fn controlled<'a, C: Controller + Clone + 'static>(fresh: C) -> Play<Scaling<'a>> {
-    Box::new(move |problems| {
-        let mut tally = Tally::default();
-        for problem in problems {
+    Box::new(move |problems, block| {
+        play(problems, block, || {
             let mut controller = fresh.clone();
-            tally.merge(&play(std::slice::from_ref(problem), |_, problem| {
+            move |problem: &mut Scaling<'a>| {
                 let change = controller.decide(&problem.observation());
                 problem.change(change)
-            }));
-        }
-        tally
+            }
+        })
     })
 }
 
@@ -104,10 +102,9 @@ pub(super) fn standby_rules<'a>() -> Vec<Rule<Standby<'a>>> {
             settings += &format!(", keep hours needed on a share of {schedule}");
         }
         let rule = TimeOut { stop, terminate, schedule };
-        let play: Play<Standby<'a>> = Box::new(move |problems| {
-            play(problems, |_, problem| {
-                let wanted = rule.decide(&problem.idle());
-                problem.want(wanted)
+        let play: Play<Standby<'a>> = Box::new(move |problems, block| {
+            play(problems, block, || {
+                move |problem: &mut Standby<'a>| problem.want(rule.decide(&problem.idle()))
             })
         });
         (settings, play)
@@ -141,6 +138,8 @@ pub struct Learned {
     pub tabular: Vec<Played>,
     /// How the network did.
     pub network: Vec<Played>,
+    /// The network's file.
+    pub onnx: Vec<u8>,
 }
 
 impl Learned {
@@ -156,37 +155,48 @@ impl Learned {
         for price in PRICES {
             let table = Table::learn(&parts.fit, &TabularTraining { price, passes, seed });
             let played = |problems: &[P]| {
-                play(problems, |_, problem| problem.act(table.action(problem.cell())))
+                play(problems, parts.block, || {
+                    |problem: &mut P| problem.act(table.action(problem.cell()))
+                })
             };
             tabular.push(Played {
                 settings: settings(price),
-                chosen_on: played(&parts.choose),
+                chosen_on: Tally::sum(&played(&parts.choose)),
                 tested: played(&parts.test),
             });
             tables.push(table);
         }
-        let network = network(parts, seed, quick)?.into_iter().zip(PRICES).map(
-            |((chosen_on, tested), price)| Played { settings: settings(price), chosen_on, tested },
-        );
-        Ok(Self { tables, tabular, network: network.collect() })
+        let (onnx, played) = network(parts, seed, quick)?;
+        let network = played.into_iter().zip(PRICES).map(|((chosen_on, tested), price)| Played {
+            settings: settings(price),
+            chosen_on,
+            tested,
+        });
+        Ok(Self { tables, tabular, network: network.collect(), onnx })
     }
 }
 
+/// A network's file, and how it did at every price where settings are chosen, and on the test part.
+type OfNetwork = (Vec<u8>, Vec<(Tally, Vec<Tally>)>);
+
 #[cfg(feature = "train")]
-fn network<P: Problem>(parts: &Parts<P>, seed: u64, quick: bool) -> Result<Vec<(Tally, Tally)>> {
+fn network<P: Problem>(parts: &Parts<P>, seed: u64, quick: bool) -> Result<OfNetwork> {
     use crate::policy::network::{NetworkTraining, QNetwork, learn};
     let full = NetworkTraining { seed, ..NetworkTraining::default() };
     let training = match quick {
         true => NetworkTraining { transitions: 2_000, rounds: 4, steps: 10, ..full },
         false => full,
     };
-    let mut network = QNetwork::open(&learn(&parts.fit, &training)?.onnx)?;
-    let chosen_on = network.play(&parts.choose, &PRICES)?;
-    Ok(chosen_on.into_iter().zip(network.play(&parts.test, &PRICES)?).collect())
+    let onnx = learn(&parts.fit, &training)?.onnx;
+    let mut network = QNetwork::open(&onnx)?;
+    let chosen_on = network.play(&parts.choose, parts.block, &PRICES)?;
+    let chosen_on = chosen_on.iter().map(|blocks| Tally::sum(blocks));
+    let tested = network.play(&parts.test, parts.block, &PRICES)?;
+    Ok((onnx, chosen_on.zip(tested).collect()))
 }
 
 #[cfg(not(feature = "train"))]
-fn network<P: Problem>(_: &Parts<P>, _: u64, _: bool) -> Result<Vec<(Tally, Tally)>> {
+fn network<P: Problem>(_: &Parts<P>, _: u64, _: bool) -> Result<OfNetwork> {
     let reason = "this build cannot train: build with the feature `train`".to_owned();
     Err(crate::Error::Configuration(reason))
 }

@@ -4,7 +4,7 @@ use super::candidates::Played;
 use crate::policy::Tally;
 
 /// Shares of violations that settings are chosen for.
-pub const AIMS: [f64; 7] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1];
+pub const AIMS: [f64; 10] = [0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1];
 /// Shares at which curves are compared.
 pub const LEVELS: [f64; 3] = [0.005, super::LEVEL, 0.02];
 
@@ -39,39 +39,19 @@ pub fn chosen(played: &[Played], aim: f64) -> usize {
     best.map_or(0, |(at, _)| at)
 }
 
-/// Those points that no mixture of others beats, the fewest violations first: the lower convex hull as far
-/// as it falls. A mixture plays one setting in a share of the steps and another in the rest.
+/// The cost where a share of violations is kept exactly, of points in the order of [`AIMS`]: from the strictest
+/// on, the two settings between which the share is first exceeded, one played in so many of the steps and the
+/// other in the rest. `None` where the strictest exceeds it; the cost of the last where none does.
+///
+/// No point is left out for what it cost, or violated, on the test part: that would be a choice made there.
 #[must_use]
-pub fn frontier(points: &[Point]) -> Vec<Point> {
-    let mut sorted = points.to_vec();
-    sorted.sort_by(|a, b| a.violations.total_cmp(&b.violations).then(a.cost.total_cmp(&b.cost)));
-    let mut hull: Vec<Point> = Vec::new();
-    for point in sorted {
-        if hull.last().is_some_and(|last| point.cost >= last.cost) {
-            continue;
-        }
-        while let [.., a, b] = hull[..] {
-            // Whether b lies above the line from a to the new point.
-            let slope = (point.cost - a.cost) / (point.violations - a.violations);
-            if b.cost < a.cost + slope * (b.violations - a.violations) {
-                break;
-            }
-            hull.pop();
-        }
-        hull.push(point);
-    }
-    hull
-}
-
-/// The cost of a frontier at a share of violations; `None` where it violates more everywhere.
-#[must_use]
-pub fn cost_at(frontier: &[Point], violations: f64) -> Option<f64> {
-    let above = frontier.iter().position(|point| point.violations > violations);
+pub fn cost_at(points: &[Point], violations: f64) -> Option<f64> {
+    let above = points.iter().position(|point| point.violations > violations);
     match above {
         Some(0) => None,
-        None => frontier.last().map(|last| last.cost),
+        None => points.last().map(|last| last.cost),
         Some(above) => {
-            let (a, b) = (frontier[above - 1], frontier[above]);
+            let (a, b) = (points[above - 1], points[above]);
             let share = (violations - a.violations) / (b.violations - a.violations);
             Some(a.cost + share * (b.cost - a.cost))
         }
@@ -87,19 +67,12 @@ mod tests {
     }
 
     #[test]
-    fn a_frontier_is_convex_and_falls() {
-        let points = [
-            point(0.04, 1.0),
-            point(0.0, 3.0),
-            point(0.01, 2.9),
-            point(0.02, 1.5),
-            point(0.03, 1.6),
-            point(0.02, 1.4),
-        ];
-        let found = frontier(&points);
-        assert_eq!(found, [point(0.0, 3.0), point(0.02, 1.4), point(0.04, 1.0)]);
-        assert_eq!(cost_at(&found, 0.01), Some(2.2));
-        assert_eq!((cost_at(&found, 0.5), cost_at(&found[1..], 0.01)), (Some(1.0), None));
+    fn between_two_settings_lie_their_mixtures() {
+        let points = [point(0.0, 3.0), point(0.02, 1.5), point(0.01, 1.4), point(0.04, 1.0)];
+        assert_eq!(cost_at(&points, 0.0), Some(3.0));
+        assert_eq!(cost_at(&points, 0.01), Some(2.25));
+        assert_eq!(cost_at(&points, 0.5), Some(1.0));
+        assert_eq!((cost_at(&points[1..], 0.01), cost_at(&[], 0.01)), (None, None));
     }
 
     #[test]
@@ -115,7 +88,7 @@ mod tests {
             settings: String::new(),
             chosen_on: tally(cost, violations),
             // The test part is nothing to choose by.
-            tested: tally(0.0, 0),
+            tested: vec![tally(0.0, 0)],
         };
         let all = [played(9.0, 1), played(5.0, 2), played(1.0, 30), played(6.0, 0)];
         assert_eq!((chosen(&all, 0.01), chosen(&all, 0.02), chosen(&all, 0.5)), (3, 1, 2));

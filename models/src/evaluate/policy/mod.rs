@@ -6,31 +6,34 @@
 //! those that keep it on data set aside for that; then they are played on a test part that nothing was
 //! fitted or chosen on. What that gives is a curve, and curves are compared where they violate alike.
 //!
-//! - [`sets`]: demand, split into parts to fit, to choose and to test
+//! - [`sets`]: demand, split by time into parts to fit, to choose and to test
 //! - [`candidates`]: controllers with all their settings
 //! - [`curve`]: settings chosen, and cost where violations are equal
+//! - [`interval`]: how sure a comparison is
 //! - [`logged`]: what a log would have said of the learned policy
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::rounded;
 use super::parallel::in_parallel;
 use crate::policy::{Problem, Tally};
 use crate::{Error, Result};
 
 pub mod candidates;
 pub mod curve;
+pub mod interval;
+mod judged;
 pub mod logged;
 mod reading;
 mod report;
 pub mod sets;
 
+pub use judged::Judged;
 pub use report::PolicyEvaluation;
 
 use candidates::{Learned, Played};
-use curve::{AIMS, LEVELS, Point};
+use judged::Contender;
 use sets::{Parts, StandbySet};
 
 /// What to evaluate.
@@ -91,6 +94,18 @@ pub struct PolicyRow {
     /// Standard deviation over the seeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<f64>,
+    /// Of what is learned: the rule that costs least at this share of violations, on the test part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Cost, of that rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// The ratio's 95 % interval, over blocks of the test part and over seeds; see [`interval`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_low: Option<f64>,
+    /// See [`PolicyRow::ratio_low`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_high: Option<f64>,
     /// Share of the steps with demand in which not all of it was served.
     pub violations: Option<f64>,
     /// Share of a step's demand that was not served, mean over the steps with demand.
@@ -137,21 +152,6 @@ pub fn evaluate_policy(
     Ok(all)
 }
 
-/// What one set gave.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
-    /// See [`PolicyRow`].
-    pub rows: Vec<PolicyRow>,
-    /// Points on the test part, by controller; of the first seed where there are seeds.
-    pub curves: Vec<(String, Vec<Point>)>,
-    /// The table learned with the first seed, at the price chosen for [`LEVEL`].
-    pub table: Vec<report::Cell>,
-    /// See [`logged`].
-    pub logged: Vec<logged::LoggedRow>,
-    /// The set's name.
-    pub set: String,
-}
-
 /// Rules, then what is learned with every seed.
 fn judge<P: Problem + Send + Sync>(
     set: &str,
@@ -161,103 +161,40 @@ fn judge<P: Problem + Send + Sync>(
     options: &PolicyOptions,
     told: &mut dyn FnMut(&str),
 ) -> Result<Judged> {
-    let mut judged =
-        Judged { rows: vec![], curves: vec![], table: vec![], logged: vec![], set: set.to_owned() };
-    for rule in rules {
-        let played: Vec<Played> = rule
-            .settings
-            .iter()
-            .map(|(settings, play)| Played {
-                settings: settings.clone(),
-                chosen_on: play(&parts.choose),
-                tested: play(&parts.test),
-            })
-            .collect();
-        judged.add(rule.name, &[(None, played)], reference);
-    }
+    let rules = rules.iter().map(|rule| {
+        let played = rule.settings.iter().map(|(settings, play)| Played {
+            settings: settings.clone(),
+            chosen_on: Tally::sum(&play(&parts.choose, parts.block)),
+            tested: play(&parts.test, parts.block),
+        });
+        Contender { model: rule.name, is_learned: false, runs: vec![(None, played.collect())] }
+    });
+    let mut contenders: Vec<Contender> = rules.collect();
     let seeds = options.seeds();
-    let learned = in_parallel(
+    let mut learned = in_parallel(
         options.threads,
         seeds.len(),
         |_, _| told(set),
         |at| Learned::new(parts, seeds[at], options.quick),
     )?;
-    for (name, of) in [
-        ("q-table", (|one| &one.tabular) as fn(&Learned) -> &Vec<Played>),
-        ("q-network", |one| &one.network),
+    for (model, of) in [
+        ("q-table", (|one| &mut one.tabular) as fn(&mut Learned) -> &mut Vec<Played>),
+        ("q-network", |one| &mut one.network),
     ] {
-        let runs: Vec<(Option<u64>, Vec<Played>)> =
-            seeds.iter().zip(&learned).map(|(seed, one)| (Some(*seed), of(one).clone())).collect();
-        judged.add(name, &runs, reference);
+        let taken = learned.iter_mut().map(|one| std::mem::take(of(one)));
+        let runs = seeds.iter().map(|seed| Some(*seed)).zip(taken).collect();
+        contenders.push(Contender { model, is_learned: true, runs });
     }
-    let first = learned.first().ok_or_else(|| Error::Data("no seed".to_owned()))?;
-    let chosen = curve::chosen(&first.tabular, LEVEL);
-    let table = &first.tables[chosen];
-    judged.table = report::cells::<P>(set, table);
-    judged.logged = logged::evaluate(set, parts, table, options.seed);
+    let mut judged = Judged::new(set, &contenders, reference);
+    let tables = contenders.iter().find(|one| one.model == "q-table");
+    let first = tables.and_then(|one| one.runs.first());
+    let chosen = first.map_or(0, |(_, played)| curve::chosen(played, LEVEL));
+    let seeded: Vec<_> =
+        seeds.into_iter().zip(learned.iter().map(|one| &one.tables[chosen])).collect();
+    judged.logged = logged::evaluate(set, parts, &seeded);
+    if let Some((_, table)) = seeded.first() {
+        judged.table = report::cells::<P>(set, table);
+    }
+    judged.onnx = learned.into_iter().next().map(|one| one.onnx).unwrap_or_default();
     Ok(judged)
-}
-
-impl Judged {
-    /// A controller's rows: one for each aim and seed, one for each level.
-    fn add(&mut self, model: &str, runs: &[(Option<u64>, Vec<Played>)], reference: f64) {
-        let row = |figure, at| PolicyRow {
-            set: self.set.clone(),
-            model: model.to_owned(),
-            figure,
-            at,
-            seed: None,
-            settings: None,
-            cost: None,
-            spread: None,
-            violations: None,
-            unserved: None,
-            changes: None,
-        };
-        let mut curves = Vec::new();
-        for (seed, played) in runs {
-            let mut points = Vec::new();
-            for aim in AIMS {
-                let chosen = &played[curve::chosen(played, aim)];
-                let tested: &Tally = &chosen.tested;
-                let point = Point::of(tested, reference);
-                points.push(point);
-                self.rows.push(PolicyRow {
-                    seed: *seed,
-                    settings: Some(chosen.settings.clone()),
-                    cost: Some(rounded(point.cost)),
-                    violations: Some(rounded(point.violations)),
-                    unserved: Some(rounded(tested.unserved / tested.asked.max(1) as f64)),
-                    changes: Some(rounded(tested.changes as f64 / tested.steps.max(1) as f64)),
-                    ..row(Figure::Aimed, aim)
-                });
-            }
-            curves.push(curve::frontier(&points));
-        }
-        for level in LEVELS {
-            let costs: Option<Vec<f64>> =
-                curves.iter().map(|points| curve::cost_at(points, level)).collect();
-            let (cost, spread) = match costs {
-                Some(costs) => (Some(rounded(mean(&costs))), deviation(&costs).map(rounded)),
-                None => (None, None),
-            };
-            self.rows.push(PolicyRow {
-                cost,
-                spread,
-                violations: Some(level),
-                ..row(Figure::Equal, level)
-            });
-        }
-        self.curves.push((model.to_owned(), curves.swap_remove(0)));
-    }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Of a sample; `None` of one value.
-fn deviation(values: &[f64]) -> Option<f64> {
-    let squares: f64 = values.iter().map(|value| (value - mean(values)).powi(2)).sum();
-    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }

@@ -1,4 +1,4 @@
-//! The evaluation as a Markdown report, as JSON, as charts, and the learned tables as CSV.
+//! The evaluation as a Markdown report, as JSON, as charts, and what was learned as CSV and ONNX.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use super::super::files::{self, INFALLIBLE, array, options};
 use super::super::plot::Lines;
+use super::candidates::PRICES;
 use super::curve::{LEVELS, Point};
+use super::interval::DRAWS;
 use super::logged::{LoggedRow, STEPS};
-use super::reading::read;
+use super::reading::{read, read_logged};
+use super::sets::BLOCK;
 use super::{Figure, Judged, LEVEL, PolicyOptions, PolicyRow};
 use crate::Result;
 use crate::policy::Problem;
@@ -111,6 +114,8 @@ impl PolicyEvaluation {
         for paragraph in read(&self.rows()) {
             write!(text, "{paragraph}\n\n").expect(INFALLIBLE);
         }
+        let logged: Vec<&LoggedRow> = self.sets.iter().flat_map(|set| &set.logged).collect();
+        write!(text, "From logs: {}\n\n", read_logged(&logged)).expect(INFALLIBLE);
         for set in &self.sets {
             write!(text, "## {}\n\n", set.set).expect(INFALLIBLE);
             equal(set, &mut text);
@@ -137,38 +142,45 @@ impl PolicyEvaluation {
              Cost of scaling: instance-steps paid, of those that serve each step's demand exactly; of \
              machines: price paid, of that of running always.\n\
              - `fixed`: always so many. `threshold`: a step up above a utilisation, a step down below another, \
-             then a pause. `autoscaler`: the formula of Kubernetes' HorizontalPodAutoscaler. `predictive`: a \
-             headroom over what is asked now or, where it is more, what yesterday's growth lets expect. \
-             `time-out`: stopped and terminated after so many idle hours; `-schedule`: but kept, or started, \
-             at hours at which the machine is usually needed.\n\
+             then a pause. `autoscaler`: the formula of Kubernetes' HorizontalPodAutoscaler, with its tolerance \
+             and its window of stabilisation. `predictive`: a headroom over what is asked now or, where it is \
+             more, what yesterday's growth lets expect. `time-out`: stopped and terminated after so many idle \
+             hours; `-schedule`: but kept, or started, at hours at which the machine is usually needed.\n\
              - `q-table`, `q-network`: Q-learning with a table and with a network of two layers of 32 units, \
              the latter as an ONNX file played by ONNX Runtime; learned anew with the seeds {}. Their one \
-             setting is the price of a violation. The spread is the standard deviation over the seeds.\n\
+             setting is the price of a violation, one of {}. The spread is the standard deviation over the \
+             seeds.\n\
              - Equal violations: each controller's settings are chosen for several shares of violations on the \
-             part set aside for that; what they give on the test part is joined to a curve (mixtures of two \
-             settings lie between them), and read off at the share. Empty where a controller violates more \
-             than that with every setting chosen.\n\
-             - Off-policy: what the log of another policy says that the learned table would have cost, a \
-             violation priced as in learning, {STEPS} decisions an episode. Effective: episodes that the \
-             importance weights are worth.",
-            seeds.join(", ")
+             part set aside for that, and played on the test part. There, from the strictest on, the two \
+             between which a share is first exceeded are mixed so as to violate exactly that share. Empty \
+             where even the strictest violates more. Nothing else is taken from the test part, for any \
+             controller; only the rule that is named the cheapest is the cheapest there.\n\
+             - The intervals: blocks of {BLOCK} steps, or machines, of the test part are drawn {DRAWS} times with \
+             replacement, and seeds with them. A controller wins where all of the interval says so.\n\
+             - Off-policy: what the logs of another policy say that the learned tables would have cost, a \
+             violation priced as in learning, {STEPS} decisions an episode, one log and one table a seed. \
+             Effective: episodes that the importance weights are worth. Off: root mean square distance from \
+             the truth, which is played in the simulator.",
+            seeds.join(", "),
+            PRICES.len()
         )
         .expect(INFALLIBLE);
     }
 
-    /// Writes `policy.md`, `policy.json`, a chart a set, and the learned tables, into a directory, made if
-    /// need be.
+    /// Writes `policy.md`, `policy.json`, and for each set a chart, the learned table as CSV and the learned
+    /// network as ONNX, into a directory, made if need be.
     ///
     /// # Errors
     /// [`crate::Error::File`] when a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>> {
         let mut all = vec![
-            ("policy.md".to_owned(), self.to_markdown()),
-            ("policy.json".to_owned(), self.to_json()),
+            ("policy.md".to_owned(), self.to_markdown().into_bytes()),
+            ("policy.json".to_owned(), self.to_json().into_bytes()),
         ];
         for set in &self.sets {
-            all.push((chart_file(set), chart(set).to_svg()));
-            all.push((table_file(set), csv(&set.table)));
+            all.push((chart_file(set), chart(set).to_svg().into_bytes()));
+            all.push((table_file(set), csv(&set.table).into_bytes()));
+            all.push((network_file(set), set.onnx.clone()));
         }
         files::write(dir, all)
     }
@@ -180,6 +192,10 @@ fn chart_file(set: &Judged) -> String {
 
 fn table_file(set: &Judged) -> String {
     format!("policy-{}.csv", set.set)
+}
+
+fn network_file(set: &Judged) -> String {
+    format!("policy-{}.onnx", set.set)
 }
 
 /// Violations beyond this are of no interest to anyone.
@@ -249,18 +265,20 @@ fn aimed(set: &Judged, text: &mut String) {
 
 fn logged(set: &Judged, text: &mut String) {
     text.push_str(
-        "What a log of another policy says of the learned table:\n\n\
-         | log | its cost | episodes | effective | estimator | estimate | standard error | truth |\n\
-         |---|---:|---:|---:|---|---:|---:|---:|\n",
+        "What logs of another policy say of the learned tables:\n\n\
+         | log | its cost | episodes | effective | estimator | seeds | estimate | standard error | truth | off |\n\
+         |---|---:|---:|---:|---|---:|---:|---:|---:|---:|\n",
     );
     for row in &set.logged {
-        let LoggedRow { behaviour, logged, episodes, effective, estimator, .. } = row;
+        let LoggedRow { behaviour, logged, episodes, effective, estimator, seeds, .. } = row;
         writeln!(
             text,
-            "| {behaviour} | {logged:.3} | {episodes} | {effective:.1} | {estimator} | {} | {} | {:.3} |",
+            "| {behaviour} | {logged:.3} | {episodes} | {effective:.1} | {estimator} | {seeds} | {} | {} | \
+             {:.3} | {} |",
             cell(row.estimate),
             cell(row.error),
-            row.truth
+            row.truth,
+            cell(row.off)
         )
         .expect(INFALLIBLE);
     }
@@ -271,12 +289,12 @@ fn logged(set: &Judged, text: &mut String) {
 fn table(set: &Judged, text: &mut String) {
     let Some(first) = set.table.first() else { return };
     let file = table_file(set);
-    let all = set.table.len();
+    let (all, network) = (set.table.len(), network_file(set));
     let names: Vec<&str> = first.situation.iter().map(|(name, _)| *name).collect();
     writeln!(
         text,
         "What the table of the first seed does in the situations met most often ([`{file}`]({file}) \
-         has all {all}).\n\n| {} | does | met | expected cost | expected violations |\n|{}---|---:|---:|---:|",
+         has all {all}; [`{network}`]({network}) is its network).\n\n| {} | does | met | expected cost | expected violations |\n|{}---|---:|---:|---:|",
         names.join(" | "),
         "---|".repeat(names.len())
     )

@@ -26,8 +26,9 @@ const CHOOSE_DAYS: i64 = 18;
 const DAY: i64 = 86_400;
 /// Machines that are added up to one service.
 const MACHINES: usize = 25;
-/// How often Bitbrains' machines are dealt into services anew, for the part to fit.
-const DEALS: usize = 4;
+/// How often machines are dealt into services: the first time to choose on and to test too, the others to fit
+/// alone.
+const DEALS: usize = 5;
 /// Shares of a series that are fitted, and fitted or chosen on.
 const FIT_SHARE: f64 = 0.5;
 const CHOOSE_SHARE: f64 = 0.7;
@@ -45,6 +46,8 @@ pub struct Parts<P> {
     pub test: Vec<P>,
     /// How often a table plays the first of them.
     pub passes: usize,
+    /// Steps that are drawn together, to tell how sure a comparison is.
+    pub block: usize,
 }
 
 /// A stretch of one demand: its number, its first step, and the step behind its last.
@@ -63,6 +66,8 @@ pub struct ScalingSet {
 
 /// Steps that a table plays, all passes together.
 const STEPS_PLAYED: usize = 3_000_000;
+/// Steps of a block: longer than peaks last.
+pub const BLOCK: usize = 48;
 
 impl ScalingSet {
     /// The problems.
@@ -76,7 +81,8 @@ impl ScalingSet {
         };
         let [fit, choose, test] = &self.stretches;
         let passes = STEPS_PLAYED.div_ceil(steps(fit).max(1));
-        Ok(Parts { fit: problems(fit)?, choose: problems(choose)?, test: problems(test)?, passes })
+        let (fit, choose, test) = (problems(fit)?, problems(choose)?, problems(test)?);
+        Ok(Parts { fit, choose, test, passes, block: BLOCK })
     }
 
     /// Instance-steps that serve all demand of the test part, were they there at once.
@@ -112,7 +118,7 @@ impl ScalingSet {
             values.sort_by(f64::total_cmp);
             *unit = values.get(values.len() * 95 / 100).map_or(0.0, |usual| usual / USUAL);
         }
-        // Services that are only chosen on or tested have the unit of those that are fitted.
+        // A service that nothing was asked of in its part to fit has the unit of the others.
         let fitted: Vec<f64> = units.iter().copied().filter(|unit| *unit > 0.0).collect();
         let common = fitted.iter().sum::<f64>() / fitted.len().max(1) as f64;
         let known = demand.into_iter().zip(units).map(|(demand, unit)| {
@@ -156,63 +162,68 @@ pub fn scaling(data: &Path, quick: bool) -> Result<Vec<ScalingSet>> {
     Ok(all)
 }
 
-fn of_bitbrains(machines: &[Recorded]) -> ScalingSet {
-    let services = |order: &[usize]| {
-        let service = |members: &[usize]| {
-            let members: Vec<&Recorded> = members.iter().map(|at| &machines[*at]).collect();
-            demand::fleet("", &members)
-        };
-        order.chunks(MACHINES).map(service).collect::<Vec<_>>()
-    };
-    let in_order: Vec<usize> = (0..machines.len()).collect();
-    let mut all = services(&in_order);
-    let tested = all.len();
-    // Always the same deals: a seed is one of learning.
+/// Machines dealt into services, always in the same way: a seed is one of learning. `cuts` says where the part
+/// to choose on and the part to test begin. The parts to fit of all deals lie before those of any other part.
+fn dealt(
+    machines: usize,
+    service: impl Fn(&[usize]) -> Demand,
+    cuts: impl Fn(&Demand) -> (usize, usize),
+) -> (Vec<Demand>, [Vec<Stretch>; 3]) {
     let mut random = Random::new(1);
-    for _ in 0..DEALS {
-        let mut order = in_order.clone();
-        for at in (1..order.len()).rev() {
-            order.swap(at, (random.uniform() * (at + 1) as f64) as usize);
-        }
-        all.extend(services(&order));
-    }
+    let mut all = Vec::new();
     let mut stretches: [Vec<Stretch>; 3] = Default::default();
-    for (at, demand) in all.iter().enumerate() {
+    for deal in 0..DEALS {
+        for members in random.permutation(machines).chunks_exact(MACHINES) {
+            let demand = service(members);
+            let (at, (choose, test)) = (all.len(), cuts(&demand));
+            stretches[0].push((at, 1.min(choose), choose));
+            if deal == 0 {
+                stretches[1].push((at, choose, test));
+                stretches[2].push((at, test, demand.values.len()));
+            }
+            all.push(demand);
+        }
+    }
+    (all, stretches)
+}
+
+fn of_bitbrains(machines: &[Recorded]) -> ScalingSet {
+    let service = |members: &[usize]| {
+        let members: Vec<&Recorded> = members.iter().map(|at| &machines[*at]).collect();
+        demand::fleet("", &members)
+    };
+    let cuts = |demand: &Demand| {
         let step = |time: i64| {
             let steps = (time - demand.start).div_euclid(demand.step);
             usize::try_from(steps).unwrap_or(0).min(demand.values.len())
         };
-        let (choose, test) = (step(TEST - CHOOSE_DAYS * DAY), step(TEST));
-        stretches[0].push((at, 1.min(choose), choose));
-        if at < tested {
-            stretches[1].push((at, choose, test));
-            stretches[2].push((at, test, demand.values.len()));
-        }
-    }
+        (step(TEST - CHOOSE_DAYS * DAY), step(TEST))
+    };
+    let (all, stretches) = dealt(machines.len(), service, cuts);
     let how = format!(
-        "CPU of {MACHINES} virtual machines added up to a service, {tested} of them, by the hour; tested on \
+        "CPU of {MACHINES} virtual machines added up to a service, {} of them, by the hour; tested on \
          September 2013, settings chosen on the {CHOOSE_DAYS} days before, fitted on what is before those, \
-         where the machines are also dealt into services in {DEALS} other ways."
+         where the machines are also dealt into services in {} other ways.",
+        stretches[2].len(),
+        DEALS - 1
     );
     ScalingSet::new("scaling-bitbrains", how, all, stretches)
 }
 
 fn of_planetlab(machines: &[Demand]) -> ScalingSet {
-    let count = machines.len() / MACHINES;
-    let mut all = Vec::new();
-    let mut stretches: [Vec<Stretch>; 3] = Default::default();
-    for at in 0..count {
-        // Machines of one place have neighbouring names: a service takes every so many.
-        let members: Vec<&Demand> = machines.iter().skip(at).step_by(count).collect();
-        let length = members.iter().map(|member| member.values.len()).min().unwrap_or(0);
-        let sum = |step: usize| members.iter().map(|member| member.values[step]).sum();
-        let values = (0..length).map(sum).collect();
-        all.push(Demand { name: String::new(), start: 0, step: planetlab::STEP, values });
-        stretches[[0, 0, 1, 2][at % 4]].push((at, 1.min(length), length));
-    }
+    let service = |members: &[usize]| {
+        let members = || members.iter().map(|at| &machines[*at].values);
+        let length = members().map(Vec::len).min().unwrap_or(0);
+        let values = (0..length).map(|step| members().map(|values| values[step]).sum()).collect();
+        Demand { name: String::new(), start: 0, step: planetlab::STEP, values }
+    };
+    let (all, stretches) = dealt(machines.len(), service, |demand| by_shares(demand.values.len()));
     let how = format!(
-        "CPU of {MACHINES} virtual machines added up to a service, {count} of them, every five minutes of one \
-         day; split by service, so nothing is known of a day before."
+        "CPU of {MACHINES} virtual machines added up to a service, {} of them, every five minutes of one \
+         day: fitted on its first half, with the machines also dealt in {} other ways, settings chosen on \
+         the next fifth, tested on the rest; nothing is known of a day before.",
+        stretches[2].len(),
+        DEALS - 1
     );
     ScalingSet::new("scaling-planetlab", how, all, stretches)
 }
@@ -241,14 +252,18 @@ fn of_arrivals(series: Vec<nab::Series>) -> ScalingSet {
 fn by_time(name: &str, how: String, demand: Vec<Demand>) -> ScalingSet {
     let mut stretches: [Vec<Stretch>; 3] = Default::default();
     for (at, series) in demand.iter().enumerate() {
-        let length = series.values.len();
-        let place = |share: f64| (share * length as f64) as usize;
-        let (choose, test) = (place(FIT_SHARE), place(CHOOSE_SHARE));
+        let (choose, test) = by_shares(series.values.len());
         stretches[0].push((at, 1.min(choose), choose));
         stretches[1].push((at, choose, test));
-        stretches[2].push((at, test, length));
+        stretches[2].push((at, test, series.values.len()));
     }
     ScalingSet::new(name, how, demand, stretches)
+}
+
+/// Where the part to choose on and the part to test begin, of so many steps.
+fn by_shares(length: usize) -> (usize, usize) {
+    let place = |share: f64| (share * length as f64) as usize;
+    (place(FIT_SHARE), place(CHOOSE_SHARE))
 }
 
 /// Machines that may be stopped or terminated.
@@ -314,7 +329,8 @@ impl StandbySet {
         };
         let [fit, choose, test] = &self.stretches;
         let (fit, choose, test) = (problems(fit)?, problems(choose)?, problems(test)?);
-        Ok(Parts { fit, choose, test, passes: STANDBY_PASSES })
+        // One machine's hours are too much alike to be drawn apart.
+        Ok(Parts { fit, choose, test, passes: STANDBY_PASSES, block: usize::MAX })
     }
 
     /// Hours of the test part: what machines cost that always run.
@@ -341,5 +357,59 @@ impl StandbySet {
             self.name,
             self.needs.len()
         )]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Problem, Step};
+
+    fn series(values: impl Fn(usize) -> f64) -> Demand {
+        let values = (0..200).map(values).collect();
+        Demand { name: String::new(), start: 0, step: 3_600, values }
+    }
+
+    /// What a policy sees and pays, playing the same actions on every problem.
+    fn played(problems: &[Scaling<'_>]) -> Vec<(usize, Option<Step>)> {
+        let mut all = vec![];
+        for problem in problems {
+            let mut problem = problem.clone();
+            for at in 0.. {
+                let (cell, step) = (problem.cell(), problem.act(at % 9));
+                all.push((cell, step));
+                if step.is_none() {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn no_value_of_the_test_part_moves_what_is_fitted_or_chosen_on() {
+        let wave = |at: usize| 10.0 + (at % 24) as f64;
+        let disturbed = |at: usize| if at < 140 { wave(at) } else { 500.0 - wave(at) };
+        let before = |at: usize| if at < 139 { wave(at) } else { 500.0 };
+        let set =
+            |values: &dyn Fn(usize) -> f64| by_time("set", String::new(), vec![series(values)]);
+        let (one, two, three) = (set(&wave), set(&disturbed), set(&before));
+        let parts = [one.parts().unwrap(), two.parts().unwrap(), three.parts().unwrap()];
+        assert_eq!(played(&parts[0].fit), played(&parts[1].fit));
+        assert_eq!(played(&parts[0].choose), played(&parts[1].choose));
+        assert_ne!(played(&parts[0].test), played(&parts[1].test));
+        // What lies before does: the test can see a difference.
+        assert_ne!(played(&parts[0].choose), played(&parts[2].choose));
+    }
+
+    #[test]
+    fn machines_are_dealt_into_services_once_to_test_and_all_of_them_fit_before() {
+        let service = |members: &[usize]| series(|_| members.iter().sum::<usize>() as f64);
+        let (all, [fit, choose, test]) = dealt(60, service, |_| (100, 140));
+        // Two services of 25 of 60 machines a deal.
+        assert_eq!((all.len(), fit.len(), choose.len(), test.len()), (2 * DEALS, 2 * DEALS, 2, 2));
+        assert!(fit.iter().all(|(_, from, to)| (*from, *to) == (1, 100)));
+        assert_eq!((choose[1], test[1]), ((1, 100, 140), (1, 140, 200)));
+        assert_ne!(all[0], all[2], "another deal");
     }
 }

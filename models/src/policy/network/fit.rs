@@ -281,7 +281,7 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::super::super::scaling::{Known, Scaling};
-    use super::super::QNetwork;
+    use super::super::{QNetwork, Tally};
     use super::*;
     use cloudops_datasets::simulate::scaling::ScalingConfig;
 
@@ -305,17 +305,29 @@ mod tests {
 
         let mut network = QNetwork::open(&learned.onnx).unwrap();
         let mut situation = vec![];
-        problem.features(&mut situation);
-        let said = network.run(&situation, &[64.0]).unwrap();
-        let native = learned.native(&situation, 64.0);
-        for (a, b) in said.0.iter().chain(&said.1).zip(native.0.iter().chain(&native.1)) {
-            assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{a} {b}");
+        // Prices out of range too: they are taken for the nearest, there and here.
+        for price in [0.1, 1.0, 64.0, 4096.0, 1e6] {
+            let mut walked = problem.clone();
+            loop {
+                situation.clear();
+                walked.features(&mut situation);
+                let said = network.run(&situation, &[price as f32]).unwrap();
+                let native = learned.native(&situation, price);
+                for (a, b) in said.0.iter().chain(&said.1).zip(native.0.iter().chain(&native.1)) {
+                    assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{a} {b}");
+                }
+                // Every action in turn: situations of all kinds.
+                if (0..7).any(|action| walked.act(action).is_none()) {
+                    break;
+                }
+            }
         }
 
         // What serves all of it costs ⌈2.5⌉ and ⌈6.5⌉ by halves: 5 a step, and the step in which an
         // instance starts.
-        let tallies = network.play(&[problem], &[4096.0, 1.0]).unwrap();
-        let (dear, cheap) = (tallies[0], tallies[1]);
+        let blocks = network.play(&[problem], 100, &[4096.0, 1.0]).unwrap();
+        assert_eq!(blocks[0].len(), 6, "552 steps");
+        let (dear, cheap) = (Tally::sum(&blocks[0]), Tally::sum(&blocks[1]));
         assert!(dear.violation_share() < 0.05, "{dear:?}");
         assert!(dear.cost / (dear.steps as f64) < 7.0, "{dear:?}");
         assert!(cheap.cost < dear.cost && cheap.violations > dear.violations);

@@ -9,7 +9,7 @@ use ort::session::Session;
 use ort::value::TensorRef;
 
 use super::tabular::least;
-use super::{Problem, Tally};
+use super::{Problem, Tally, add};
 use crate::scorer::plain_session;
 use crate::{Error, Result};
 
@@ -68,34 +68,44 @@ impl QNetwork {
         Ok((output(COST)?, output(VIOLATIONS)?))
     }
 
-    /// Plays problems to their ends, all of them side by side, at each of these prices: a tally a price.
+    /// Plays problems to their ends, all of them side by side, at each of these prices: for each price what
+    /// [`super::play`] gives.
     ///
     /// # Errors
     /// [`Error::Runtime`] when the runtime fails.
-    pub fn play<P: Problem>(&mut self, problems: &[P], prices: &[f64]) -> Result<Vec<Tally>> {
-        let mut tallies = vec![Tally::default(); prices.len()];
-        let mut running: Vec<(usize, P)> = (0..prices.len())
-            .flat_map(|price| problems.iter().map(move |problem| (price, problem.clone())))
+    pub fn play<P: Problem>(
+        &mut self,
+        problems: &[P],
+        block: usize,
+        prices: &[f64],
+    ) -> Result<Vec<Vec<Tally>>> {
+        // By price and problem.
+        let mut blocks = vec![vec![Vec::new(); problems.len()]; prices.len()];
+        let mut running: Vec<(usize, usize, P)> = (0..prices.len())
+            .flat_map(|price| {
+                problems.iter().enumerate().map(move |(at, problem)| (price, at, problem.clone()))
+            })
             .collect();
         let actions = P::ACTIONS.len();
+        let mut situations = Vec::with_capacity(running.len() * P::FEATURES);
         while !running.is_empty() {
-            let mut situations = Vec::with_capacity(running.len() * P::FEATURES);
-            running.iter().for_each(|(_, problem)| problem.features(&mut situations));
-            let each: Vec<f32> = running.iter().map(|(price, _)| prices[*price] as f32).collect();
+            situations.clear();
+            running.iter().for_each(|(_, _, problem)| problem.features(&mut situations));
+            let each: Vec<f32> = running.iter().map(|(price, ..)| prices[*price] as f32).collect();
             let (cost, violations) = self.run(&situations, &each)?;
             let mut said = cost.chunks(actions).zip(violations.chunks(actions));
-            running.retain_mut(|(price, problem)| {
+            running.retain_mut(|(price, at, problem)| {
                 let (cost, violations) = said.next().expect("the network says a row for each");
                 let worth = prices[*price];
                 let priced = cost.iter().zip(violations);
                 let action = least(priced.map(|(c, v)| f64::from(*c) + worth * f64::from(*v)));
                 let step = problem.act(action);
                 if let Some(step) = &step {
-                    tallies[*price].add(step);
+                    add(&mut blocks[*price][*at], block, step);
                 }
                 step.is_some()
             });
         }
-        Ok(tallies)
+        Ok(blocks.into_iter().map(|of_price| of_price.concat()).collect())
     }
 }
