@@ -16,7 +16,7 @@ pub(super) type Tested<'a> = Vec<&'a [Tally]>;
 /// The 95 % interval of what is learned costs where it violates a share, of what a rule costs that violates as
 /// much; one of `learned` for each seed, and all on the same blocks. An end is absent where a side violates
 /// more than that whatever its settings.
-pub(super) fn ratio(learned: &[Tested<'_>], rule: &Tested<'_>, level: f64) -> [Option<f64>; 2] {
+pub(super) fn ratio(learned: &[Tested<'_>], rule: &[&[Tally]], level: f64) -> [Option<f64>; 2] {
     let blocks = rule.first().map_or(0, |tallies| tallies.len());
     if blocks == 0 || learned.is_empty() {
         return [None; 2];
@@ -43,7 +43,7 @@ pub(super) fn ratio(learned: &[Tested<'_>], rule: &Tested<'_>, level: f64) -> [O
 }
 
 /// The cost at a share of violations, where each block comes so many times.
-fn drawn(tested: &Tested<'_>, times: &[f64], level: f64) -> Option<f64> {
+fn drawn(tested: &[&[Tally]], times: &[f64], level: f64) -> Option<f64> {
     let points: Vec<Point> = tested
         .iter()
         .map(|blocks| {
@@ -80,7 +80,7 @@ mod tests {
         let rule = blocks(|_| 10.0, |_| 0);
         let (steady, restless) =
             (blocks(|_| 8.0, |_| 0), blocks(|at| 16.0 * (at % 2) as f64, |_| 0));
-        let of = |learned: &[Tally]| ratio(&[vec![learned]], &vec![&rule], 0.01);
+        let of = |learned: &[Tally]| ratio(&[vec![learned]], &[&rule], 0.01);
         assert_eq!(of(&steady), [Some(0.8); 2]);
         let [low, high] = of(&restless).map(Option::unwrap);
         // The mean of 200 zeros and sixteens has a standard error of 8 / √200.
@@ -88,15 +88,15 @@ mod tests {
         assert!((low - (0.8 - half)).abs() < 0.02 && (high - (0.8 + half)).abs() < 0.02);
         // Seeds that differ are drawn too.
         let dear = blocks(|_| 12.0, |_| 0);
-        let [low, high] = ratio(&[vec![&steady], vec![&dear]], &vec![&rule], 0.01);
+        let [low, high] = ratio(&[vec![&steady[..]], vec![&dear[..]]], &[&rule], 0.01);
         assert_eq!((low, high), (Some(0.8), Some(1.2)));
     }
 
     #[test]
     fn an_end_is_absent_where_a_side_violates_too_much() {
         let (kept, broken) = (blocks(|_| 10.0, |_| 0), blocks(|_| 5.0, |_| 1));
-        assert_eq!(ratio(&[vec![&broken]], &vec![&kept], 0.01), [None; 2]);
-        assert_eq!(ratio(&[vec![&kept]], &vec![&broken], 0.01), [None; 2]);
-        assert_eq!(ratio(&[], &vec![&kept], 0.01), [None; 2]);
+        assert_eq!(ratio(&[vec![&broken[..]]], &[&kept], 0.01), [None; 2]);
+        assert_eq!(ratio(&[vec![&kept[..]]], &[&broken], 0.01), [None; 2]);
+        assert_eq!(ratio(&[], &[&kept], 0.01), [None; 2]);
     }
 }

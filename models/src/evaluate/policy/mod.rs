@@ -17,8 +17,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::parallel::in_parallel;
+use crate::Result;
 use crate::policy::{Problem, Tally};
-use crate::{Error, Result};
 
 pub mod candidates;
 pub mod curve;
@@ -124,7 +124,7 @@ pub const LEVEL: f64 = 0.01;
 /// `progress` is told how many learners are done, of how many, and of which set the last one was.
 ///
 /// # Errors
-/// [`Error::Data`] when a set cannot be read, [`Error::Runtime`] when ONNX Runtime cannot be loaded.
+/// [`crate::Error::Data`] when a set cannot be read, [`crate::Error::Runtime`] when ONNX Runtime cannot be loaded.
 pub fn evaluate_policy(
     data: &Path,
     options: &PolicyOptions,

@@ -97,7 +97,7 @@ pub(super) fn read_logged(rows: &[&LoggedRow]) -> String {
         off.sort_by(f64::total_cmp);
         let Some(median) = off.get(off.len() / 2) else { continue };
         if *median < nearest.0 {
-            nearest = (*median, estimator);
+            nearest = (*median, *estimator);
         }
         text += &format!(
             "`{estimator}` is off by {:.1} % of the truth in the median log, and by {:.1} % in the worst. ",

@@ -114,8 +114,8 @@ impl PolicyEvaluation {
         for paragraph in read(&self.rows()) {
             write!(text, "{paragraph}\n\n").expect(INFALLIBLE);
         }
-        let logged: Vec<&LoggedRow> = self.sets.iter().flat_map(|set| &set.logged).collect();
-        write!(text, "From logs: {}\n\n", read_logged(&logged)).expect(INFALLIBLE);
+        let rows: Vec<&LoggedRow> = self.sets.iter().flat_map(|set| &set.logged).collect();
+        write!(text, "**From logs.** {}\n\n", read_logged(&rows)).expect(INFALLIBLE);
         for set in &self.sets {
             write!(text, "## {}\n\n", set.set).expect(INFALLIBLE);
             equal(set, &mut text);

@@ -323,13 +323,12 @@ mod tests {
             }
         }
 
-        // What serves all of it costs ⌈2.5⌉ and ⌈6.5⌉ by halves: 5 a step, and the step in which an
-        // instance starts.
+        // The most careful action, at every step, holds 11 instances for ever.
         let blocks = network.play(&[problem], 100, &[4096.0, 1.0]).unwrap();
         assert_eq!(blocks[0].len(), 6, "552 steps");
         let (dear, cheap) = (Tally::sum(&blocks[0]), Tally::sum(&blocks[1]));
         assert!(dear.violation_share() < 0.05, "{dear:?}");
-        assert!(dear.cost / (dear.steps as f64) < 7.0, "{dear:?}");
+        assert!(dear.cost / (dear.steps as f64) < 9.5, "{dear:?}");
         assert!(cheap.cost < dear.cost && cheap.violations > dear.violations);
     }
 
