@@ -6,11 +6,13 @@
 //! - [`simulate`]: seeded streams that say what was put into them
 //! - [`catalogue`]: public data sets, fetched from their original addresses
 //! - [`regular`]: daily and monthly series of public sets, to be forecast
+//! - [`demand`]: what was asked of services, step by step
 //! - [`utilisation`]: resources' rows by the hour, with what became of them
 //! - [`digest`]: have CloudTrail's log files been changed, or taken away?
 //! - [`describe()`]: rows, entities, times and channels of a file or directory
 
 pub mod catalogue;
+pub mod demand;
 mod describe;
 pub mod digest;
 mod error;

@@ -13,6 +13,7 @@
 //! - [`runtime`], [`scorer`]: ONNX Runtime, and window batches to scores in it
 //! - [`forecast`]: cost to come, with quantiles
 //! - [`zombie`]: idle resources, and the forest that ships
+//! - [`policy`]: how many instances, and whether a machine may be stopped
 //! - [`registry`], [`card`]: immutable versions, and what is told of each
 //! - [`evaluate`]: how good detectors are, on labelled data
 
@@ -23,6 +24,7 @@ pub mod evaluate;
 pub mod forecast;
 pub mod learn;
 pub mod onnx;
+pub mod policy;
 pub mod registry;
 pub mod runtime;
 pub mod samples;

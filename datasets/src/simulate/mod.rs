@@ -16,7 +16,9 @@ pub mod cost;
 pub mod fleet;
 pub mod incident;
 mod rng;
+pub mod scaling;
 pub mod sensor;
+pub mod standby;
 
 pub use audit::{AuditConfig, Principal, TheftTruth, Traffic};
 pub use cost::{CostConfig, CostTruth, RestatementTruth, SpikeTruth};

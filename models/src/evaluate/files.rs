@@ -20,7 +20,7 @@ pub(super) fn array<T: Serialize>(rows: &[T]) -> String {
 /// Writes files, each a name and its content, into a directory, made if need be.
 pub(super) fn write(
     dir: &Path,
-    files: impl IntoIterator<Item = (impl AsRef<Path>, String)>,
+    files: impl IntoIterator<Item = (impl AsRef<Path>, impl AsRef<[u8]>)>,
 ) -> Result<Vec<PathBuf>> {
     let failed = |path: &Path| {
         let path = path.to_owned();

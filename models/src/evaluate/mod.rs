@@ -10,6 +10,7 @@
 //! - [`audit`]: attack techniques in ordinary traffic
 //! - [`cost`]: every forecaster on every cost series of a directory
 //! - [`zombie`]: which resources are idle for good, on real machines and a simulated fleet
+//! - [`policy`]: cost against violations of scaling and stopping, rules beside what is learned
 //! - [`row`], [`reading`], [`report`], [`plot`]: rows to sentences, tables and charts
 
 pub mod audit;
@@ -22,7 +23,9 @@ mod judge;
 mod load;
 pub mod metrics;
 mod notes;
+mod parallel;
 pub mod plot;
+pub mod policy;
 pub mod reading;
 pub mod report;
 pub mod row;
@@ -33,6 +36,7 @@ pub mod zombie;
 pub use audit::{AuditEvaluation, AuditOptions, evaluate_audit};
 pub use cost::{CostEvaluation, CostOptions, CostSet, evaluate_cost};
 pub use incident::{IncidentEvaluation, IncidentOptions, evaluate_incidents};
+pub use policy::{PolicyEvaluation, PolicyOptions, evaluate_policy};
 pub use report::Evaluation;
 pub use row::{Figures, MEAN, Row};
 pub use sensor::{Options, Progress, SensorSet, Silent, evaluate_sensor};

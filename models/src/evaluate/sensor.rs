@@ -7,8 +7,6 @@
 //! `detector.rs`, thresholds by healthy rows, and every model gets the same.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use cloudops_operators::score::Scorer;
 
@@ -21,6 +19,7 @@ use super::metrics::{
     rank_descending, vus_pr,
 };
 use super::notes::{command, notes};
+use super::parallel::in_parallel;
 use super::report::Evaluation;
 use super::row::{Figures, Row, with_means};
 use super::series::{Series, healthy};
@@ -170,49 +169,20 @@ pub fn evaluate_sensor(
         .flat_map(|case| options.models.iter().map(move |&model| (case, model)))
         .collect();
     progress.begin(jobs.len());
-    let rows = in_parallel(options.threads, jobs.len(), progress, |at| {
-        let ((set, case), model) = jobs[at];
-        evaluate(*set, case, model, options)
-    })?;
+    let rows = in_parallel(
+        options.threads,
+        jobs.len(),
+        |_, row| progress.done(row),
+        |at| {
+            let ((set, case), model) = jobs[at];
+            evaluate(*set, case, model, options)
+        },
+    )?;
     Ok(Evaluation {
         rows: with_means(rows),
         notes: notes(&found, options),
         command: command(options),
     })
-}
-
-/// Runs the jobs on so many threads; their rows in the order of the jobs.
-fn in_parallel(
-    threads: usize,
-    jobs: usize,
-    progress: &mut dyn Progress,
-    job: impl Fn(usize) -> Result<Row> + Sync,
-) -> Result<Vec<Row>> {
-    let next = AtomicUsize::new(0);
-    let mut rows: Vec<Option<Row>> = vec![None; jobs];
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..threads.clamp(1, jobs.max(1)) {
-            let (sender, next, job) = (sender.clone(), &next, &job);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= jobs || sender.send((at, job(at))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (at, row) in receiver {
-            // Returning early drops the receiver, and with it the other threads' work.
-            let row = row?;
-            progress.done(&row);
-            rows[at] = Some(row);
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(rows.into_iter().flatten().collect())
 }
 
 fn evaluate(set: SensorSet, case: &Case, model: Architecture, options: &Options) -> Result<Row> {

@@ -40,7 +40,6 @@ impl Random {
     }
 
     /// `0..count` in random order (Fisher–Yates).
-    #[cfg(feature = "train")]
     pub(crate) fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for at in (1..count).rev() {

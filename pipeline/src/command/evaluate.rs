@@ -10,6 +10,7 @@ use cloudops_models::evaluate::cost::{
     CostModel, CostOptions, CostProgress, CostSet, evaluate_cost,
 };
 use cloudops_models::evaluate::incident::{IncidentOptions, evaluate_incidents};
+use cloudops_models::evaluate::policy::{PolicyOptions, evaluate_policy};
 use cloudops_models::evaluate::row::Row;
 use cloudops_models::evaluate::sensor::{Options, Progress, SensorSet, evaluate_sensor};
 use cloudops_models::evaluate::zombie::{ZombieOptions, evaluate_zombie};
@@ -37,6 +38,8 @@ enum What {
     Audit(Audit),
     /// Idle resources: real machines next month, and a simulated fleet whose truth is known.
     Zombie(Zombie),
+    /// Scaling and stopping: cost against violations, of rules and of what is learned.
+    Policy(Policy),
 }
 
 /// Where a report goes.
@@ -87,6 +90,21 @@ struct Zombie {
     /// A directory with the folder `bitbrains_rnd`.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    seeded: Seeded,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloudops evaluate policy --data datasets\n  \
+    cloudops evaluate policy --data datasets --json\n  \
+    cloudops evaluate policy --data datasets --output models/evaluation")]
+struct Policy {
+    /// A directory with folders `bitbrains_rnd`, `planetlab_cpu`, `nab`, `alibaba_gentd26_gpu`.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Seeds learned at once; no effect on the figures.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
     #[command(flatten)]
     seeded: Seeded,
 }
@@ -184,6 +202,7 @@ impl Evaluate {
             What::Incidents(incidents) => incidents.execute(),
             What::Audit(audit) => audit.execute(),
             What::Zombie(zombie) => zombie.execute(),
+            What::Policy(policy) => policy.execute(),
         }
     }
 }
@@ -253,6 +272,22 @@ impl Zombie {
         let Seeded { seed, quick, show } = &self.seeded;
         let options = ZombieOptions { seed: *seed, quick: *quick };
         let evaluation = evaluate_zombie(&self.data, &options)?;
+        let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
+        show.report(&markdown, &json, |dir| evaluation.write(dir))
+    }
+}
+
+impl Policy {
+    fn execute(self) -> Result<()> {
+        let Seeded { seed, quick, show } = &self.seeded;
+        let options = PolicyOptions { seed: *seed, quick: *quick, threads: self.threads };
+        let bar = Bar::new().0;
+        let evaluation = evaluate_policy(&self.data, &options, &mut |done, of, set| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+            bar.set_message(set.to_owned());
+        })?;
+        bar.finish_and_clear();
         let (markdown, json) = (evaluation.to_markdown(), evaluation.to_json());
         show.report(&markdown, &json, |dir| evaluation.write(dir))
     }

@@ -7,12 +7,11 @@
 //! forecast from it is judged.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use cloudops_datasets::regular::Regular;
 use serde::{Deserialize, Serialize};
 
+use super::parallel::in_parallel;
 use crate::forecast::backtest::Panel;
 use crate::forecast::bilstm::{BiLstm, PRETRAINED};
 use crate::forecast::champion::{CHAMPION, Choice, ENSEMBLE, calibrated, choose};
@@ -199,9 +198,12 @@ pub fn evaluate_cost(
         return Err(Error::Data(format!("{}: holds none of {known}", dir.display())));
     }
     progress.begin(series.len());
-    let judged = in_parallel(options.threads, &series, progress, |(set, series)| {
-        judge(*set, series, options)
-    })?;
+    let judged = in_parallel(
+        options.threads,
+        series.len(),
+        |at, _| progress.done(series[at].0, &series[at].1.name),
+        |at| judge(series[at].0, &series[at].1, options),
+    )?;
     let (mut rows, mut champions) = (Vec::new(), Vec::new());
     for judged in judged {
         rows.extend(judged.rows);
@@ -216,40 +218,6 @@ pub fn evaluate_cost(
 struct Judged {
     rows: Vec<CostRow>,
     champions: Vec<ChampionRow>,
-}
-
-/// Runs the jobs on so many threads; what they gave in the order of the jobs.
-fn in_parallel(
-    threads: usize,
-    series: &[(CostSet, Regular)],
-    progress: &mut dyn CostProgress,
-    job: impl Fn(&(CostSet, Regular)) -> Result<Judged> + Sync,
-) -> Result<Vec<Judged>> {
-    let next = AtomicUsize::new(0);
-    let mut judged: Vec<Option<Judged>> = series.iter().map(|_| None).collect();
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..threads.clamp(1, series.len()) {
-            let (sender, next, job) = (sender.clone(), &next, &job);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = series.get(at) else { break };
-                    if sender.send((at, job(one))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (at, done) in receiver {
-            // Returning early drops the receiver, and with it the other threads' work.
-            judged[at] = Some(done?);
-            progress.done(series[at].0, &series[at].1.name);
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(judged.into_iter().flatten().collect())
 }
 
 /// The members that the models reported are, or are made of.

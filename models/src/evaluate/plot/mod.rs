@@ -1,6 +1,10 @@
-//! Grouped bars as SVG, so that a report needs no plotting tool.
+//! Grouped bars and curves as SVG, so that a report needs no plotting tool.
 
 use std::fmt::Write;
+
+mod lines;
+
+pub use lines::Lines;
 
 /// A chart of one bar per group and series; values in `[0, 1]`.
 #[derive(Debug, Clone, PartialEq)]
