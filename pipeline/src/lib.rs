@@ -6,6 +6,7 @@
 //! - [`source`]: files to judged records
 //! - [`dataflow`]: **the data path**, one line an operator
 //! - [`path`], [`kernel`], [`drift`]: what each step does with a stream's settings
+//! - [`zombie`]: the forest that judges resources, as the dataflow has it
 //! - [`worker`]: a worker's life
 //! - [`checkpoint`]: the state of operators to files and back
 //! - [`engine`]: the coordinator: plan, process, commit
@@ -45,4 +46,4 @@ pub mod sink;
 pub mod size;
 pub mod source;
 pub mod worker;
-mod zombie;
+pub mod zombie;

@@ -250,8 +250,10 @@ impl State {
 
     /// What was seen of it, and of what was not, what is declared.
     fn attributes(&self) -> BTreeMap<&str, &str> {
-        let all = self.parts.values().flat_map(Part::attributes);
-        all.filter(|(_, value)| !value.is_empty()).collect()
+        let mut all: BTreeMap<&str, &str> = self.parts.values().flat_map(Part::attributes).collect();
+        // What was taken away hides what is declared.
+        all.retain(|_, value| !value.is_empty());
+        all
     }
 
     /// What the resource is; its id may say what no record did.

@@ -285,7 +285,7 @@ fn a_machine_that_is_too_large_is_told_the_size_that_would_do_at_the_bills_price
     let mut facts = vec![charged("i-1", 0, 1970 * 12, 7)];
     let what = What::Sold { day: 0, sold: sold("m5.4xlarge"), committed: false };
     facts.push(fact("i-1", 0, what));
-    let low: Vec<(f32, f32)> = (0..24 * days).map(|hour| (6.0 + (hour % 3) as f32, 1.0)).collect();
+    let low: Vec<(f32, f32)> = (0..24 * days).map(|hour| (6.0 + (hour % 3) as f32, 0.1)).collect();
     let rows = [telemetry("i-1", 0, &low)];
     // On the third day the bill shows a price that no longer holds later.
     let prices = [known(0, "m5.4xlarge", 768_000_000_000), known(3, "m5.4xlarge", 800_000_000_000)];
