@@ -66,6 +66,15 @@ fn the_forest_that_ships_is_what_its_settings_give() {
 }
 
 #[test]
+#[ignore = "rewrites models/pretrained/zombie-forest.*, as the command does"]
+fn the_committed_forest() {
+    let learned = pretrain(&Pretraining::default()).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pretrained/zombie-forest.onnx");
+    std::fs::write(&path, &learned).unwrap();
+    std::fs::write(path.with_extension("md"), card(&learned).unwrap()).unwrap();
+}
+
+#[test]
 #[ignore = "some minutes: what trees and depth cost in bytes, and are worth out of bag"]
 fn how_large_it_has_to_be() {
     for trees in [64, 128, 256, 512] {
