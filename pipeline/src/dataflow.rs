@@ -78,10 +78,11 @@ fn connect<'s>(
             if let Some(allocated) = path.allocate(changes.clone()) {
                 ends.push(path.write(allocated, "cost_allocation_changes"));
             }
-            if let Some(strange) = path.anomaly(changes.clone(), clock.clone()) {
-                ends.push(path.write(strange.anomalies, "cost_anomaly_changes"));
-                ends.push(path.write(strange.causes, "cost_cause_changes"));
-                alerts.push(strange.alerts);
+            if let Some((anomalies, causes, raised)) = path.anomaly(changes.clone(), clock.clone())
+            {
+                ends.push(path.write(anomalies, "cost_anomaly_changes"));
+                ends.push(path.write(causes, "cost_cause_changes"));
+                alerts.push(raised);
             }
             if let Some((ahead, choices)) = path.forecast(changes.clone(), clock.clone()) {
                 if let Some(budgets) = path.budget(ahead.clone()) {

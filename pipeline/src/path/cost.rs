@@ -15,16 +15,6 @@ use timely::dataflow::channels::pact::Pipeline;
 
 use super::{Path, take_in};
 
-/// What comes of judging days.
-pub struct Strange<'s> {
-    /// Days that are strange, or were.
-    pub anomalies: Batches<'s>,
-    /// Whose charges made them so.
-    pub causes: Batches<'s>,
-    /// What became of alerts.
-    pub alerts: Batches<'s>,
-}
-
 impl Path {
     /// Rows of a bill to changes of totals.
     pub fn bill<'s>(&self, rows: Batches<'s>) -> Batches<'s> {
@@ -85,8 +75,13 @@ impl Path {
         Some(flow::gather(routed, Pipeline, "allocation", &self.supervisor, logic))
     }
 
-    /// Changes of totals to days that came to more or less than was to be expected; where days are judged.
-    pub fn anomaly<'s>(&self, changes: Batches<'s>, clock: Clock<'s>) -> Option<Strange<'s>> {
+    /// Changes of totals to days that came to more or less than was to be expected, their causes, and what
+    /// became of alerts; where days are judged.
+    pub fn anomaly<'s>(
+        &self,
+        changes: Batches<'s>,
+        clock: Clock<'s>,
+    ) -> Option<(Batches<'s>, Batches<'s>, Batches<'s>)> {
         let kernel = Rc::clone(self.kernels.anomalies.as_ref()?);
         let logic = move |_: Epoch, batches: Vec<Batch>, watermark| {
             let mut kernel = kernel.borrow_mut();
@@ -103,11 +98,8 @@ impl Path {
                 anyhow::Ok(if batch.schema() == wanted { vec![batch] } else { Vec::new() })
             })
         };
-        Some(Strange {
-            anomalies: only("anomalies", anomaly_schema()),
-            alerts: only("cost alerts", alert_schema()),
-            causes,
-        })
+        let anomalies = only("anomalies", anomaly_schema());
+        Some((anomalies, causes, only("cost alerts", alert_schema())))
     }
 
     /// Changes of totals to what accounts will be charged, and what each forecast was chosen from;
