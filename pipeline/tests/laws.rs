@@ -58,6 +58,14 @@ fn rows_do_not_depend_on_cuts_or_workers() {
     ] {
         assert!(!want[table].is_empty(), "{table} has no rows: the comparison would prove nothing");
     }
+    // Alerts of bills come to all that alerts can come to, and beside those of a model.
+    let raised = "select event from alerts where model = 'cost-anomaly' and event";
+    for event in ["opened", "closed", "retracted"] {
+        let rows = sql(&place.catalog("all"), &format!("{raised} = '{event}'"));
+        assert!(!rows.is_empty(), "no alert of a bill was {event}");
+    }
+    let models = "select distinct model from alerts where source = 'bills'";
+    assert_eq!(sql(&place.catalog("all"), models).len(), 2, "alerts of one stream by two ways");
     // A strange day is a row of the verdicts, by whichever way it was found.
     for (found, days) in [
         ("found_by <> 'mix'", "select distinct source, entity_id, day from cost_anomalies"),
