@@ -126,10 +126,8 @@ impl Unit {
             let retracted = self.retracted(event, known_to, rules);
             event.looked_to = known_to;
             told.extend(retracted);
-            let to_come = event.closed.is_none_or(|closed| {
-                known_to <= (event.last + rules.restated).max(closed + rules.lateness)
-            });
-            retracted.is_none() && to_come
+            let may_change = event.closed.is_none() || known_to <= event.last + rules.restated;
+            retracted.is_none() && may_change
         });
         self.changed |= events.len() < before;
         self.events = events;
@@ -201,8 +199,10 @@ impl Unit {
         let first = event.first.max(event.last - EVENT_DAYS);
         let over = closed + rules.lateness;
         let known_on = history.late(first..event.last + 1).map(|known_on| known_on.max(over));
+        // What is not known by then comes too late, and the days may have been forgotten.
+        let end = known_to.min(event.last + rules.restated + 1);
         let moments: BTreeSet<i32> =
-            known_on.filter(|moment| (event.looked_to..known_to).contains(moment)).collect();
+            known_on.filter(|moment| *moment >= event.looked_to && *moment < end).collect();
         if moments.is_empty() {
             return None;
         }
