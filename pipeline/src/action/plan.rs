@@ -70,6 +70,12 @@ pub(super) fn token(action: &str, part: usize, undo: bool) -> Result<Token> {
     Token::new(hex(&digest)).map_err(anyhow::Error::new)
 }
 
+/// The token of the call that marks an action's resource, or takes the mark away.
+pub(super) fn mark_token(action: &str, remove: bool) -> Result<Token> {
+    let digest = Sha256::digest(format!("{action} mark {remove}"));
+    Token::new(hex(&digest)).map_err(anyhow::Error::new)
+}
+
 /// The call of an action's next part, for a resource as it is now.
 pub(super) fn call(id: &str, action: &Action, before: Option<Observed>) -> Result<Step> {
     let part = action.done.len();

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::parse_duration;
 use crate::executor::ExecutorConfig;
+use crate::executor::guard::{SOURCE_TAG, TOKEN_TAG};
 
 /// The file of policies, YAML.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,9 +60,21 @@ pub struct Policy {
     /// When so many of its last actions were taken back, it does no more.
     #[serde(default)]
     pub breaker: Breaker,
+    /// The tag that a resource carries from its proposal until the action is over: what is to be done, not
+    /// before when, and by which action. What cannot be tagged is not acted on. Default: none.
+    #[serde(default)]
+    pub mark: Option<MarkConfig>,
     /// Whether it may do what nothing takes back. Default: false.
     #[serde(default)]
     pub irreversible: bool,
+}
+
+/// How resources are marked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkConfig {
+    /// The tag's key, such as `cloudops:action`.
+    pub tag: String,
 }
 
 /// What a policy does to a resource.
@@ -189,6 +202,12 @@ impl Policy {
         let share = self.max_percent;
         ensure!(share > 0.0 && share <= 100.0, "max-percent is {share}: above 0, at most 100");
         ensure!(self.per_hour > 0, "per-hour is 0: it would never do anything");
+        if let Some(MarkConfig { tag }) = &self.mark {
+            let long = tag.chars().count();
+            ensure!((1..=127).contains(&long), "mark.tag has {long} characters: 1 to 127");
+            let is_other = tag.starts_with("aws:") || [TOKEN_TAG, SOURCE_TAG].contains(&&**tag);
+            ensure!(!is_other, "mark.tag: {tag} is used for something else");
+        }
         let Breaker { of_last, undone } = self.breaker;
         ensure!(undone > 0 && undone <= of_last, "breaker: undone is {undone}, of-last {of_last}");
         Ok(())
@@ -256,6 +275,9 @@ policies:
             ("do: stop", "do: stop\n  max-percent: 0", "max-percent is 0"),
             ("do: stop", "do: stop\n  grace: soon", "no duration"),
             ("do: stop", "do: stop\n  gracious: 1d", "gracious"),
+            ("do: stop", "do: stop\n  mark: {tag: ''}", "mark.tag has 0 characters"),
+            ("do: stop", "do: stop\n  mark: {tag: 'cloudops:token'}", "used for something else"),
+            ("do: stop", "do: stop\n  mark: {label: x}", "label"),
             ("name: stop-idle", "name: ''", "name is empty"),
         ] {
             let error = format!("{:#}", read(&POLICY.replace(from, to)).unwrap_err());

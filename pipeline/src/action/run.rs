@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use cloudops_operators::key::hex;
-use cloudops_sql::catalog::action::{Action, Phase, Proposal, Step as Said};
+use cloudops_sql::catalog::action::{Action, Phase, Proposal, Step as Said, Tag};
 use cloudops_sql::session::Session;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 use super::ledger::Ledger;
-use super::plan;
 use super::policy::{Deed, Policies, Policy};
 use super::select::{Selected, select};
+use super::{mark, plan};
 use crate::clock::Clock;
 use crate::executor::{Error, Executor, Observed, Outcome, Resource, Settled, Step};
 
@@ -65,6 +65,7 @@ pub fn run(run: &mut Run<'_>, session: &mut Session, runtime: &Runtime) -> Resul
     for id in run.ids(|action| action.phase == Phase::Executed) {
         run.verify(&id)?;
     }
+    run.unmark_all()?;
     let policies = run.policies;
     for policy in &policies.policies {
         let selected = select(policy, session, runtime)?;
@@ -79,12 +80,12 @@ pub fn run(run: &mut Run<'_>, session: &mut Session, runtime: &Runtime) -> Resul
             run.withdraw(&id, "its policy is no more")?;
         }
     }
-    Ok(())
+    run.unmark_all()
 }
 
 impl Run<'_> {
     /// Ids of actions, in order.
-    fn ids(&self, which: impl Fn(&Action) -> bool) -> Vec<String> {
+    pub(super) fn ids(&self, which: impl Fn(&Action) -> bool) -> Vec<String> {
         let all = self.ledger.actions().all.iter();
         all.filter(|(_, action)| which(action)).map(|(id, _)| id.clone()).collect()
     }
@@ -100,7 +101,7 @@ impl Run<'_> {
     }
 
     /// Says something of an action.
-    fn tell_of(&mut self, id: &str, what: &'static str, why: &str) {
+    pub(super) fn tell_of(&mut self, id: &str, what: &'static str, why: &str) {
         let proposal = self.ledger.actions().find(id).map(|action| &action.proposal);
         let (policy, resource) = proposal
             .map(|proposal| (proposal.policy.clone(), proposal.resource_id.clone()))
@@ -129,7 +130,8 @@ impl Run<'_> {
     }
 
     fn withdraw(&mut self, id: &str, reason: &str) -> Result<()> {
-        self.step(id, Said::Withdrawn { reason: reason.to_owned() }, reason).map(drop)
+        self.step(id, Said::Withdrawn { reason: reason.to_owned() }, reason)?;
+        self.unmark(id)
     }
 
     /// One policy whose selection is few enough.
@@ -144,7 +146,7 @@ impl Run<'_> {
             } else if !selected.rows.contains_key(&action.proposal.resource_id) {
                 self.withdraw(&id, "it is no longer selected")?;
             } else {
-                self.begin(&id, &action, policy)?;
+                self.begin(&id, policy)?;
             }
         }
         for (resource_id, row) in &selected.rows {
@@ -219,6 +221,14 @@ impl Run<'_> {
         let now = self.clock.now_us();
         let saving = row.get("saving").and_then(Value::as_f64);
         let grace = i64::try_from(policy.grace.as_micros()).unwrap_or(i64::MAX);
+        let digest = Sha256::digest(format!("{} {id} {now}", policy.name));
+        let action = hex(&digest[..8]);
+        let verbs: Vec<&str> = parts.iter().map(|part| part.verb()).collect();
+        let grace_until_us = now.saturating_add(grace);
+        let mark = policy.mark.as_ref().map(|mark| Tag {
+            key: mark.tag.clone(),
+            value: mark::value(&verbs, grace_until_us, &action),
+        });
         let proposal = Proposal {
             policy: policy.name.clone(),
             policy_digest: policy.digest(),
@@ -229,26 +239,24 @@ impl Run<'_> {
             evidence: json!({ "row": row, "found": found }),
             saving,
             approvals: policy.approvals.needed(saving, &found.tags),
-            grace_until_us: now.saturating_add(grace),
+            grace_until_us,
+            mark,
         };
-        let digest = Sha256::digest(format!("{} {id} {now}", policy.name));
-        let action = hex(&digest[..8]);
-        let verbs: Vec<&str> = parts.iter().map(|part| part.verb()).collect();
         let why = format!("{}, {} to agree", verbs.join(", "), proposal.approvals);
         self.step(&action, Said::Proposed(Box::new(proposal)), &why)?;
-        let proposed = self.ledger.actions().find(&action).cloned();
-        if let Some(proposed) = proposed {
-            self.begin(&action, &proposed, policy)?;
-        }
-        Ok(())
+        self.begin(&action, policy)
     }
 
     /// Checks again, and executes what may be.
-    fn begin(&mut self, id: &str, action: &Action, policy: &Policy) -> Result<()> {
+    fn begin(&mut self, id: &str, policy: &Policy) -> Result<()> {
+        if !self.mark(id)? {
+            return Ok(());
+        }
+        let Some(action) = self.ledger.actions().find(id).cloned() else { return Ok(()) };
         let now = self.clock.now_us();
         let proposal = &action.proposal;
-        if now < proposal.grace_until_us {
-            let left = (proposal.grace_until_us - now) / 1_000_000;
+        if now < action.grace_until_us() {
+            let left = (action.grace_until_us() - now) / 1_000_000;
             self.tell_of(id, "waiting", &format!("its grace lasts for {left} s more"));
             return Ok(());
         }

@@ -47,13 +47,23 @@ look) cat "$state" ;;
 settled) echo '{"settled": "done"}' ;;
 perform)
   if [ -e "$dir/refuses" ]; then echo "not today" >&2; exit 1; fi
+  case $question in *'"operation":{"tag"'*)
+    if [ -e "$dir/refuses-tags" ]; then echo "no tags here" >&2; exit 1; fi ;;
+  esac
   # Making a directory succeeds once, whoever tries at the same time.
   if mkdir "$dir/once-$CLOUDOPS_TOKEN" 2>/dev/null; then
-    operation=$(echo "$question" | sed 's/.*"operation":"\([a-z]*\)".*/\1/')
+    case $question in
+    *'"operation":{"tag"'*) operation=tag ;;
+    *) operation=$(echo "$question" | sed 's/.*"operation":"\([a-z]*\)".*/\1/') ;;
+    esac
     echo "$operation $CLOUDOPS_TOKEN" >> "$dir/effects"
     case $operation in
     stop) sed -i 's/running/stopped/g' "$state" ;;
     start) sed -i 's/stopped/running/g' "$state" ;;
+    tag)
+      value=$(echo "$question" | sed -n 's/.*"set":{"cloudops:action":"\([^"]*\)".*/\1/p')
+      sed -i 's/, "tags": {[^}]*}//' "$state"
+      [ -n "$value" ] && sed -i "s/}\$/, \"tags\": {\"cloudops:action\": \"$value\"}}/" "$state" ;;
     esac
   fi
   echo '{}' ;;
@@ -149,6 +159,13 @@ impl Scene {
             self.sql("select resource, phase from action_status order by proposed_at, resource");
         let name = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
         rows.iter().map(|row| format!("{} {}", name(row, "resource"), name(row, "phase"))).collect()
+    }
+
+    /// The mark that a resource carries.
+    fn mark(&self, resource: &str) -> Option<String> {
+        let state = std::fs::read_to_string(self.path(&format!("state-{resource}.json"))).unwrap();
+        let state: Value = serde_json::from_str(&state).unwrap();
+        Some(state["tags"]["cloudops:action"].as_str()?.to_owned())
     }
 
     fn action(&self, resource: &str) -> String {
@@ -295,6 +312,71 @@ fn what_was_done_is_taken_back_and_the_policy_stops() {
     assert_eq!(scene.lines("effects").len(), 4);
 }
 
+const MARK: &str = "mark: {tag: 'cloudops:action'}";
+
+#[test]
+fn a_resource_carries_its_mark_while_it_waits() {
+    let waits = with(ONE, &format!("approvals: {{people: 0}}\n{MARK}"));
+    let scene = Scene::new(&waits);
+    let said = scene.run(false);
+    assert!(
+        said.iter().any(|said| said.starts_with("marking i-9: cloudops:action=stop")),
+        "{said:?}"
+    );
+    assert!(scene.lines("asked").iter().all(|ask| ask == "look"), "{said:?}");
+    scene.run(true);
+    let action = scene.action("i-9");
+    let mark = scene.mark("i-9").unwrap();
+    assert!(mark.starts_with("stop not before 20") && mark.ends_with(&format!("action {action}")));
+    let status = "select mark, is_marked, phase from action_status order by proposed_at";
+    assert_eq!(scene.sql(status)[0]["mark"], format!("cloudops:action={mark}"));
+    assert_eq!(scene.sql(status)[0]["is_marked"], "yes");
+    scene.run(true);
+    assert_eq!(scene.lines("effects"), ["tag"], "once");
+    // A person objects; the next pass takes the mark away, and a later proposal has one of its own.
+    let objects = ["withdraw", &action, "--by", "ann", "--reason", "needed"];
+    assert!(scene.act(&objects).status.success());
+    assert_eq!(scene.mark("i-9"), Some(mark.clone()));
+    scene.run(true);
+    let marks = scene.sql(status);
+    assert_eq!((&marks[0]["is_marked"], marks.len()), (&Value::from("removed"), 2));
+    assert_eq!(marks[1]["is_marked"], "yes");
+    let second = scene.mark("i-9").unwrap();
+    assert!(second != mark && second.ends_with(&scene.action("i-9")), "{second}");
+    assert_eq!(scene.lines("effects"), ["tag", "tag", "tag"]);
+    // What somebody has made of the tag meanwhile is theirs.
+    let state = scene.path("state-i-9.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    std::fs::write(&state, text.replace(&second, "keep out")).unwrap();
+    scene.set(&with(ONE, "approvals: {people: 0}"));
+    scene.run(true);
+    assert_eq!(scene.mark("i-9").unwrap(), "keep out");
+    assert_eq!(scene.sql(status)[1]["is_marked"], "removed");
+    let steps = scene.sql("select step from actions order by seq");
+    let steps: Vec<&str> = steps.iter().map(|row| row["step"].as_str().unwrap()).collect();
+    let once = ["proposed", "marking", "done", "withdrawn", "unmarking", "done"];
+    assert_eq!(steps, [&once[..], &once, &["proposed"]].concat());
+}
+
+#[test]
+fn what_is_done_carries_no_mark_and_what_cannot_carry_one_is_not_done() {
+    let now = with(ONE, &format!("grace: 0s\napprovals: {{people: 0}}\n{MARK}"));
+    let scene = Scene::new(&now);
+    scene.run(true);
+    assert_eq!(scene.lines("effects"), ["tag", "stop", "tag"]);
+    assert_eq!((scene.mark("i-9"), scene.phases()), (None, vec!["i-9 verified".to_owned()]));
+
+    let scene = Scene::new(&now);
+    std::fs::write(scene.path("refuses-tags"), "").unwrap();
+    let said = scene.run(true);
+    let why = |said: &String| said.starts_with("failed i-9") && said.contains("no tags here");
+    assert!(said.iter().any(why), "{said:?}");
+    scene.run(true);
+    assert_eq!(scene.lines("effects"), [""; 0]);
+    assert_eq!(scene.lines("asked").iter().filter(|ask| *ask == "perform").count(), 1);
+    assert_eq!(scene.phases(), ["i-9 failed"]);
+}
+
 #[test]
 fn a_refused_call_is_told_and_not_repeated() {
     let scene = Scene::new(&with(ONE, "grace: 0s\napprovals: {people: 0}"));
@@ -311,7 +393,17 @@ fn a_refused_call_is_told_and_not_repeated() {
 
 #[test]
 fn a_kill_between_any_two_steps_neither_loses_nor_repeats() {
-    let settings = with(BOTH, "grace: 0s\napprovals: {people: 0}");
+    killed_between_any_two_steps("", &["stop"]);
+}
+
+#[test]
+fn a_kill_neither_loses_a_mark_nor_leaves_one() {
+    killed_between_any_two_steps("\nmark: {tag: 'cloudops:action'}", &["tag", "stop", "tag"]);
+}
+
+/// What a policy of more settings does to each of two resources has its effect once.
+fn killed_between_any_two_steps(more: &str, each: &[&str]) {
+    let settings = with(BOTH, &format!("grace: 0s\napprovals: {{people: 0}}{more}"));
     let undisturbed = Scene::new(&settings);
     undisturbed.run(true);
     let asks = undisturbed.lines("asked").len();
@@ -325,11 +417,18 @@ fn a_kill_between_any_two_steps_neither_loses_nor_repeats() {
             assert!(!output.status.success(), "{kill} {at}: the program was killed");
             std::fs::remove_file(scene.path(kill)).unwrap();
             scene.run(true);
-            assert_eq!(scene.lines("effects"), ["stop", "stop"], "{kill} {at}");
+            let mut effects = scene.lines("effects");
+            effects.sort();
+            let mut want = [each, each].concat();
+            want.sort_unstable();
+            assert_eq!(effects, want, "{kill} {at}");
             assert_eq!(scene.phases(), ["i-1 verified", "i-9 verified"], "{kill} {at}");
+            for resource in ["i-1", "i-9"] {
+                assert_eq!(scene.mark(resource), None, "{kill} {at}: {resource}");
+            }
             let done = scene.sql("select resource, count(*) as done from actions where step = 'done' group by resource");
             assert!(
-                done.len() == 2 && done.iter().all(|row| row["done"] == 1),
+                done.len() == 2 && done.iter().all(|row| row["done"] == each.len()),
                 "{kill} {at}: {done:?}"
             );
         }

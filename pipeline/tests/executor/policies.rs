@@ -23,18 +23,27 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(cloud: &'a Cloud, name: &str, resource: &Resource, deed: &str) -> Self {
+        Self::with_settings(cloud, name, resource, &format!("{deed}\n  grace: 0s"))
+    }
+
+    /// With the deed and settings beside it.
+    fn with_settings(cloud: &'a Cloud, name: &str, resource: &Resource, deed: &str) -> Self {
+        let address = format!("memory://policies-{name}");
+        let policies = Self::policies(name, resource, deed);
+        Self { cloud, address, policies, runtime: Runtime::new().unwrap() }
+    }
+
+    fn policies(name: &str, resource: &Resource, deed: &str) -> Policies {
         let values = format!("(VALUES ('{}', 't3.small')) AS r(resource, resize_to)", resource.id);
         let text = format!(
             "executors: []\npolicies:\n- name: {name}\n  select: \"SELECT resource, resize_to FROM {values} \
              WHERE resource <> ''\"\n  population: \"SELECT resource FROM {values}\"\n  executor: cloud\n  \
-             do: {deed}\n  grace: 0s\n  max-percent: 100\n  approvals: {{people: 0}}\n"
+             do: {deed}\n  max-percent: 100\n  approvals: {{people: 0}}\n"
         );
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("policies.yaml");
         std::fs::write(&file, text).unwrap();
-        let address = format!("memory://policies-{name}");
-        let runtime = Runtime::new().unwrap();
-        Self { cloud, address, policies: Policies::read(&file).unwrap(), runtime }
+        Policies::read(&file).unwrap()
     }
 
     fn with<T>(&self, apply: bool, work: impl FnOnce(&mut Run<'_>) -> T) -> (T, Vec<News>) {
@@ -128,4 +137,33 @@ fn a_running_instance_is_resized_and_back() {
     assert_eq!((size().as_str(), cloud.look(&instance).state), ("t3.small", State::Running));
     scene.undo(&id);
     assert_eq!((size().as_str(), cloud.look(&instance).state), ("t3.micro", State::Running));
+}
+
+#[test]
+fn what_is_proposed_carries_a_tag_until_it_is_done() {
+    let Some(cloud) = Cloud::start() else { return };
+    let mark = |resource: &Resource| cloud.look(resource).tags.get("cloudops:action").cloned();
+    let (instance, volume) = (cloud.launch(&[("team", "a")]), cloud.volume(&[]));
+    for (name, resource, deed) in [("wait", &instance, "stop"), ("keep", &volume, "snapshot")] {
+        let tag = "mark: {tag: 'cloudops:action'}";
+        let waits = format!("{deed}\n  grace: 1h\n  {tag}");
+        let scene = Scene::with_settings(&cloud, name, resource, &waits);
+        let (none, news) = scene.run(false);
+        assert!(none.is_none() && mark(resource).is_none(), "{news:?}");
+        let (_, news) = scene.run(true);
+        let found = mark(resource).unwrap_or_else(|| panic!("{news:?}"));
+        assert!(found.starts_with(&format!("{deed} not before ")), "{found}");
+        // Its policy has changed: the mark goes, another one comes, and goes when all is done.
+        let now = format!("{deed}\n  grace: 0s\n  {tag}");
+        let scene = Scene { policies: Scene::policies(name, resource, &now), ..scene };
+        let (done, news) = scene.run(true);
+        assert!(done.is_some() && mark(resource).is_none(), "{news:?}");
+        let marked = news.iter().filter(|news| news.what.ends_with("marking")).count();
+        assert_eq!(
+            marked, 3,
+            "the old one taken away, the new one put there and taken away: {news:?}"
+        );
+    }
+    assert_eq!(cloud.look(&instance).state, State::Stopped);
+    assert_eq!(cloud.look(&instance).tags.get("team").map(String::as_str), Some("a"));
 }

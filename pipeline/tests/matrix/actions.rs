@@ -9,10 +9,10 @@ use cloudops_pipeline::action::policy::Policies;
 use cloudops_pipeline::action::{Ledger, Run, run, undo};
 use cloudops_pipeline::clock::Clock;
 use cloudops_pipeline::executor::{
-    Executor, Observed, Outcome, Resource, Result, Settled, State, Step,
+    Executor, Observed, Operation, Outcome, Resource, Result, Settled, State, Step,
 };
 use cloudops_sql::catalog::Catalog;
-use cloudops_sql::catalog::action::{Actions, Phase};
+use cloudops_sql::catalog::action::{Action, Actions, Marked, Phase};
 use cloudops_sql::catalog::store::mount;
 use cloudops_sql::session::Session;
 use object_store::path::Path;
@@ -35,12 +35,14 @@ policies:
   do: stop
   grace: 0s
   approvals: {people: 0}
+  mark: {tag: 'cloudops:action'}
 ";
 
 /// Resources that run until they are stopped; each call's token with how often it had its effect.
 #[derive(Debug, Default)]
 struct Estate {
     stopped: BTreeMap<String, bool>,
+    tags: BTreeMap<String, BTreeMap<String, String>>,
     effects: BTreeMap<String, u32>,
 }
 
@@ -53,19 +55,28 @@ impl Executor for Shared {
     }
 
     fn look(&self, resource: &Resource) -> Result<Option<Observed>> {
-        let is_stopped = self.0.lock().unwrap().stopped.get(&resource.id) == Some(&true);
+        let estate = self.0.lock().unwrap();
+        let is_stopped = estate.stopped.get(&resource.id) == Some(&true);
         let state = if is_stopped { State::Stopped } else { State::Running };
-        Ok(Some(Observed::new(state, "")))
+        let tags = estate.tags.get(&resource.id).cloned().unwrap_or_default();
+        Ok(Some(Observed { tags, ..Observed::new(state, "") }))
     }
 
     fn perform(&self, step: &Step) -> Result<Outcome> {
         let mut estate = self.0.lock().unwrap();
-        let is_stop = step.operation.verb() == "stop";
         if estate.effects.contains_key(step.token.as_str()) {
             return Ok(Outcome { already: true, ..Outcome::default() });
         }
         *estate.effects.entry(step.token.to_string()).or_default() += 1;
-        estate.stopped.insert(step.resource.id.clone(), is_stop);
+        let id = step.resource.id.clone();
+        match &step.operation {
+            Operation::Tag { set, remove } => {
+                let tags = estate.tags.entry(id).or_default();
+                tags.extend(set.clone());
+                tags.retain(|key, _| !remove.contains(key));
+            }
+            other => drop(estate.stopped.insert(id, other.verb() == "stop")),
+        }
         Ok(Outcome::default())
     }
 
@@ -159,11 +170,19 @@ fn an_action_has_its_effect_once_whatever_the_store_does() {
             let (actions, estate, _) =
                 carry_out("actions", &[(at, fault)]).unwrap_or_else(|why| panic!("{case}: {why}"));
             assert!(estate.effects.values().all(|times| *times == 1), "{case}: {estate:?}");
-            assert_eq!(estate.effects.len(), 4, "{case}: two stopped, two started: {estate:?}");
+            assert_eq!(
+                estate.effects.len(),
+                8,
+                "{case}: two marked, stopped, unmarked, started: {estate:?}"
+            );
+            assert_eq!(estate.tags.len(), 2, "{case}: {estate:?}");
+            assert!(estate.tags.values().all(BTreeMap::is_empty), "{case}: {estate:?}");
+            assert!(actions.all.values().all(|action| action.marked == Marked::Removed), "{case}");
             assert!(estate.stopped.values().all(|stopped| !stopped), "{case}: {estate:?}");
             let undone = actions.all.values().filter(|action| action.phase == Phase::Undone);
             assert_eq!(undone.count(), 2, "{case}");
-            assert!(actions.all.values().all(|action| action.intent.is_none()), "{case}");
+            let is_open = |action: &Action| action.intent.is_some() || action.mark_intent.is_some();
+            assert!(!actions.all.values().any(is_open), "{case}");
         }
     }
 }

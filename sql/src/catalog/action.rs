@@ -6,6 +6,10 @@
 //! knows that the call may have been made, and makes it again with the same token, which has the effect
 //! of once. What may follow what is decided here, at a record's place in the log: two programs that both
 //! want to act find that one of them came too late, and nobody acts while the switch says halt.
+//!
+//! Where a proposal says so, the resource carries a *mark* at its provider, a tag, from before its grace
+//! begins until the action is over. Putting it there and taking it away are calls as the others are, with
+//! an intent before and an outcome behind; what cannot be marked is not acted on.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +54,15 @@ pub enum Step {
         /// The call, as its executor understands it: with what the resource was like before.
         call: Value,
     },
+    /// The call that marks the resource, or takes the mark away, is about to be made.
+    Marking {
+        /// Whether it takes the mark away.
+        remove: bool,
+        /// What the call carries.
+        token: String,
+        /// The call, as its executor understands it.
+        call: Value,
+    },
     /// The call was made.
     Done {
         /// The intent's token.
@@ -89,6 +102,8 @@ impl Step {
             Self::Approved {} => "approved",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Intended { .. } => "intended",
+            Self::Marking { remove: false, .. } => "marking",
+            Self::Marking { remove: true, .. } => "unmarking",
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
             Self::Verified {} => "verified",
@@ -128,6 +143,58 @@ pub struct Proposal {
     pub approvals: u32,
     /// Before this wall clock nothing is done, µs since 1970.
     pub grace_until_us: i64,
+    /// The tag that the resource carries meanwhile; none where it need not carry any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Tag>,
+}
+
+/// A tag of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Whether a resource carries its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Marked {
+    /// Not yet.
+    No,
+    /// It does.
+    Yes,
+    /// Not any more.
+    Removed,
+    /// It may still: the provider would not take it away.
+    Left,
+}
+
+impl Marked {
+    /// Its name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Removed => "removed",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// A call that marks, or takes a mark away, and that may have been made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkIntent {
+    /// Whether it takes away.
+    pub remove: bool,
+    /// What it carries.
+    pub token: String,
+    /// The call.
+    pub call: Value,
 }
 
 /// Where an action stands.
@@ -176,6 +243,15 @@ impl Phase {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Marked | Self::Executing | Self::Executed | Self::Undoing)
     }
+
+    /// Whether the action is over, so that a mark says nothing true any more.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Verified | Self::Differing | Self::Failed | Self::Undone | Self::Withdrawn
+        )
+    }
 }
 
 /// A call that may have been made.
@@ -222,6 +298,19 @@ pub struct Action {
     pub undone: Vec<Made>,
     /// When the first part was intended, µs.
     pub executed_at_us: Option<i64>,
+    /// Whether the resource carries its mark.
+    #[serde(default = "not_marked")]
+    pub marked: Marked,
+    /// When it came to carry it, µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_at_us: Option<i64>,
+    /// A call that marks, or takes away, without outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark_intent: Option<MarkIntent>,
+}
+
+fn not_marked() -> Marked {
+    Marked::No
 }
 
 /// Every action, and the switch.
@@ -259,11 +348,15 @@ impl Actions {
             if proposal.parts.is_empty() || proposal.resource_id.is_empty() {
                 return refuse("nothing is to be done");
             }
-            let mut open = self.all.iter().filter(|(_, action)| action.phase.is_open());
-            return match open
-                .find(|(_, action)| action.proposal.resource_id == proposal.resource_id)
+            let id = &proposal.resource_id;
+            let mut others =
+                self.all.iter().filter(|(_, action)| action.proposal.resource_id == *id);
+            return match others.find(|(_, action)| action.phase.is_open() || action.may_be_marked())
             {
-                Some((other, _)) => refuse(&format!("{other} is open on {}", proposal.resource_id)),
+                Some((other, action)) if action.phase.is_open() => {
+                    refuse(&format!("{other} is open on {id}"))
+                }
+                Some((other, _)) => refuse(&format!("{id} carries the mark of {other}")),
                 None => Ok(()),
             };
         }
@@ -277,10 +370,19 @@ impl Actions {
             Step::Withdrawn { .. } if action.phase != Phase::Marked => refuse("it has begun"),
             Step::Intended { token, .. } if token.is_empty() => refuse("without a token"),
             Step::Intended { undo, part, .. } => self.check_intent(action, *undo, *part, act),
-            Step::Done { token, .. } | Step::Failed { token, .. } => match &action.intent {
-                Some(intent) if intent.token == *token => Ok(()),
-                _ => refuse("no call of this token is open"),
+            Step::Marking { token, .. } if token.is_empty() => refuse("without a token"),
+            Step::Marking { remove, .. } => match self.check_marking(action, *remove) {
+                Ok(()) => Ok(()),
+                Err(why) => refuse(&why),
             },
+            Step::Done { token, .. } | Step::Failed { token, .. } => {
+                let of_part = action.intent.as_ref().map(|intent| &intent.token);
+                let of_mark = action.mark_intent.as_ref().map(|intent| &intent.token);
+                match [of_part, of_mark].contains(&Some(token)) {
+                    true => Ok(()),
+                    false => refuse("no call of this token is open"),
+                }
+            }
             Step::Verified {} | Step::Differs { .. } => {
                 let is_done = action.phase == Phase::Executed && action.done.len() == parts;
                 if is_done { Ok(()) } else { refuse("it has not been done") }
@@ -319,8 +421,14 @@ impl Actions {
                 false => refuse("this part cannot be taken back now"),
             };
         }
+        if action.phase == Phase::Marked
+            && action.proposal.mark.is_some()
+            && action.marked != Marked::Yes
+        {
+            return refuse("its resource does not carry the mark");
+        }
         match action.phase {
-            Phase::Marked if act.at_us < action.proposal.grace_until_us => {
+            Phase::Marked if act.at_us < action.grace_until_us() => {
                 return refuse("its grace is not over");
             }
             Phase::Marked if (action.approved_by.len() as u32) < action.proposal.approvals => {
@@ -333,6 +441,24 @@ impl Actions {
             return refuse("parts are done in order");
         }
         Ok(())
+    }
+
+    /// A mark is put there before anything else is done, and taken away when all is over.
+    fn check_marking(&self, action: &Action, remove: bool) -> Result<(), String> {
+        if let Some(why) = &self.halted {
+            return Err(format!("all actions are halted: {why}"));
+        }
+        if action.proposal.mark.is_none() {
+            return Err("its policy says of no mark".to_owned());
+        }
+        if action.mark_intent.is_some() || action.intent.is_some() {
+            return Err("the outcome of the call before is not known".to_owned());
+        }
+        let may = match remove {
+            false => action.phase == Phase::Marked && action.marked == Marked::No,
+            true => action.phase.is_over() && action.marked == Marked::Yes,
+        };
+        if may { Ok(()) } else { Err(format!("it is {} now", action.phase.name())) }
     }
 
     /// Takes a step up that [`check`](Self::check) allows, at its number in the log.
@@ -350,6 +476,9 @@ impl Actions {
                     done: Vec::new(),
                     undone: Vec::new(),
                     executed_at_us: None,
+                    marked: Marked::No,
+                    marked_at_us: None,
+                    mark_intent: None,
                 };
                 self.all.insert(act.action.clone(), action);
             }
@@ -370,8 +499,52 @@ impl Actions {
 }
 
 impl Action {
+    /// Before this wall clock nothing is done, µs since 1970: the mark is there for all of the grace.
+    #[must_use]
+    pub fn grace_until_us(&self) -> i64 {
+        let late = self.marked_at_us.map_or(0, |at_us| at_us.saturating_sub(self.proposed_at_us));
+        self.proposal.grace_until_us.saturating_add(late.max(0))
+    }
+
+    /// Whether the resource may carry a mark that is to be taken away.
+    #[must_use]
+    pub fn may_be_marked(&self) -> bool {
+        self.marked == Marked::Yes || self.mark_intent.is_some()
+    }
+
+    /// Takes up what became of a call that marks; `None` where it is another's outcome.
+    fn apply_mark(&mut self, act: &Act) -> Option<()> {
+        let (token, is_done) = match &act.step {
+            Step::Done { token, .. } => (token, true),
+            Step::Failed { token, .. } => (token, false),
+            _ => return None,
+        };
+        let intent = self.mark_intent.take_if(|intent| intent.token == *token)?;
+        self.marked = match (intent.remove, is_done) {
+            (false, true) => Marked::Yes,
+            (false, false) => Marked::No,
+            (true, true) => Marked::Removed,
+            (true, false) => Marked::Left,
+        };
+        if self.marked == Marked::Yes {
+            self.marked_at_us = Some(act.at_us);
+        }
+        // What cannot be marked is not acted on.
+        if self.marked == Marked::No && self.phase == Phase::Marked {
+            self.phase = Phase::Failed;
+        }
+        Some(())
+    }
+
     fn apply(&mut self, act: &Act) {
+        if self.apply_mark(act).is_some() {
+            return;
+        }
         match &act.step {
+            Step::Marking { remove, token, call } => {
+                let (token, call) = (token.clone(), call.clone());
+                self.mark_intent = Some(MarkIntent { remove: *remove, token, call });
+            }
             Step::Approved {} => self.approved_by.push(act.by.clone()),
             Step::Withdrawn { .. } => self.phase = Phase::Withdrawn,
             Step::Intended { undo, part, token, call } => {
@@ -424,7 +597,21 @@ mod tests {
             saving: None,
             approvals,
             grace_until_us,
+            mark: None,
         }))
+    }
+
+    /// The same, of a resource that is to carry a mark.
+    fn marked(resource: &str, grace_until_us: i64) -> Step {
+        let Step::Proposed(mut proposal) = proposal(resource, 0, grace_until_us) else {
+            unreachable!("it is a proposal")
+        };
+        proposal.mark = Some(Tag { key: "action".to_owned(), value: "delete".to_owned() });
+        Step::Proposed(proposal)
+    }
+
+    fn marking(remove: bool, token: &str) -> Step {
+        Step::Marking { remove, token: token.to_owned(), call: json!({}) }
     }
 
     fn intended(undo: bool, part: u32, token: &str) -> Step {
@@ -487,6 +674,57 @@ mod tests {
             assert_eq!(check(&steps[..steps_made], None).all["a"].phase, phase, "{steps_made}");
         }
         assert_eq!(check(&steps, None).all["b"].phase, Phase::Marked);
+    }
+
+    #[test]
+    fn a_mark_is_there_from_before_the_grace_until_the_end() {
+        let first = || ("a", 0, "policy", marked("vol-1", 10));
+        let say = |at, step| ("a", at, "run", step);
+        let failed = |token: &str| Step::Failed { token: token.to_owned(), reason: "r".to_owned() };
+        let mut steps = vec![
+            first(),
+            say(3, marking(false, "m")),
+            say(4, done("m")),
+            say(14, intended(false, 0, "a-0")),
+            say(15, done("a-0")),
+            say(16, intended(false, 1, "a-1")),
+            say(17, done("a-1")),
+            say(18, Step::Verified {}),
+            say(19, marking(true, "u")),
+            say(20, done("u")),
+        ];
+        let marks = [(1, Marked::No), (3, Marked::Yes), (8, Marked::Yes), (10, Marked::Removed)];
+        for (made, marked) in marks {
+            assert_eq!(check(&steps[..made], None).all["a"].marked, marked, "{made}");
+        }
+        let refused = |steps: &[(&str, i64, &str, Step)], last, rule: &str| {
+            let mut steps = steps.to_vec();
+            steps.push(last);
+            check(&steps, Some(rule));
+        };
+        refused(&steps[..1], say(99, intended(false, 0, "t")), "does not carry the mark");
+        refused(&steps[..2], say(99, marking(false, "t")), "outcome of the call before");
+        // It has been there for as long as the grace is.
+        refused(&steps[..3], say(13, intended(false, 0, "t")), "grace is not over");
+        refused(&steps[..3], say(9, marking(true, "t")), "it is marked now");
+        refused(&steps[..8], ("b", 19, "policy", proposal("vol-1", 0, 0)), "carries the mark of a");
+        refused(&steps[..10], say(21, marking(true, "t")), "it is verified now");
+        steps.truncate(2);
+        // What cannot be marked is over; what cannot be taken away is left.
+        let over = [&steps[..], &[say(4, failed("m"))]].concat();
+        let action = &check(&over, None).all["a"];
+        assert_eq!((action.phase, action.marked), (Phase::Failed, Marked::No));
+        refused(&over, say(5, marking(true, "t")), "it is failed now");
+        // Withdrawn while the call may be on its way: it is waited for, and taken away then.
+        steps.push(say(4, Step::Withdrawn { reason: "r".to_owned() }));
+        refused(&steps, say(5, marking(true, "t")), "outcome of the call before");
+        refused(&steps, ("b", 5, "policy", proposal("vol-1", 0, 0)), "carries the mark of a");
+        steps.extend([say(6, done("m")), say(7, marking(true, "u")), say(8, failed("u"))]);
+        let action = &check(&steps, None).all["a"];
+        assert_eq!((action.phase, action.marked), (Phase::Withdrawn, Marked::Left));
+        let halted = ("", 1, "ann", Step::Halted { reason: "fire".to_owned() });
+        refused(&[first(), halted], say(2, marking(false, "m")), "halted: fire");
+        refused(&[("a", 0, "p", proposal("vol-1", 0, 0))], say(1, marking(false, "m")), "no mark");
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub(super) const ACTIONS: Table = Table {
             "step",
             Type::Text,
             "'proposed', 'approved', 'withdrawn', 'intended', 'done', 'failed', 'verified', 'differs'; \
-             'halted' and 'resumed' of the switch",
+             'marking' and 'unmarking', the intents of calls that tag the resource; 'halted' and 'resumed' \
+             of the switch",
         ),
         required("by", Type::Text, "who says so"),
         optional("at", Type::Instant, "wall clock, UTC"),
@@ -62,6 +63,16 @@ pub(super) const ACTION_STATUS: Table = Table {
         required("done", Type::I32, "of them made"),
         required("undone", Type::I32, "of those taken back"),
         required("is_open_call", Type::Flag, "whether a call was begun whose outcome is not known"),
+        optional(
+            "mark",
+            Type::Text,
+            "the tag that the resource carries meanwhile, 'key=value'; null where its policy says of none",
+        ),
+        optional(
+            "is_marked",
+            Type::Text,
+            "'no' (not yet), 'yes', 'removed', or 'left' where it would not be taken away; null likewise",
+        ),
         required("approvals", Type::I32, "people who have to agree"),
         optional("approved_by", Type::Texts, "those who have"),
         optional("saving", Type::F64, "what it saves in a month, by its policy's query"),
@@ -96,7 +107,9 @@ pub(crate) fn actions(state: &State) -> RecordBatch {
                 open.insert(token, (*part, *undo));
                 Some(token.as_str())
             }
-            Step::Done { token, .. } | Step::Failed { token, .. } => Some(token.as_str()),
+            Step::Marking { token, .. } | Step::Done { token, .. } | Step::Failed { token, .. } => {
+                Some(token.as_str())
+            }
             _ => None,
         };
         let known = token.and_then(|token| open.get(token));
@@ -144,7 +157,13 @@ pub(crate) fn action_status(state: &State) -> RecordBatch {
         action.approved_by.iter().for_each(|by| agreed.values().append_value(by));
         agreed.append(true);
     }
-    let open = all().map(|(_, action)| Some(action.intent.is_some()));
+    let is_open = |action: &Action| action.intent.is_some() || action.mark_intent.is_some();
+    let open = all().map(|(_, action)| Some(is_open(action)));
+    let marks = all().map(|(_, action)| {
+        action.proposal.mark.as_ref().map(|mark| format!("{}={}", mark.key, mark.value))
+    });
+    let marked =
+        all().map(|(_, action)| action.proposal.mark.as_ref().map(|_| action.marked.name()));
     batch(
         &ACTION_STATUS,
         vec![
@@ -156,11 +175,13 @@ pub(crate) fn action_status(state: &State) -> RecordBatch {
             count(|action| action.done.len()),
             count(|action| action.undone.len()),
             Arc::new(open.collect::<BooleanArray>()),
+            Arc::new(marks.collect::<StringArray>()),
+            Arc::new(marked.collect::<StringArray>()),
             count(|action| action.proposal.approvals as usize),
             Arc::new(agreed.finish()),
             Arc::new(all().map(|(_, action)| action.proposal.saving).collect::<Float64Array>()),
             instants(all().map(|(_, action)| action.proposed_at_us)),
-            instants(all().map(|(_, action)| action.proposal.grace_until_us)),
+            instants(all().map(|(_, action)| action.grace_until_us())),
             text(|action| action.proposal.executor.clone()),
             text(|action| action.proposal.evidence.to_string()),
         ],
