@@ -12,7 +12,7 @@ use cloudops_sql::catalog::action::{Action, Marked, Step as Said, Tag};
 
 use super::plan;
 use super::run::Run;
-use crate::executor::{Operation, Outcome, Resource, State, Step};
+use crate::executor::{Observed, Operation, Outcome, Resource, State, Step};
 
 /// What a mark says: what is to be done, not before when, and by which action. Only characters that
 /// every provider has in tags.
@@ -37,10 +37,13 @@ impl Run<'_> {
         let step = match &action.mark_intent {
             // A call that may have been made: the same one again.
             Some(intent) => serde_json::from_value(intent.call.clone())?,
-            None => match self.mark_call(id, &action, &mark, false)? {
-                Some(step) => step,
-                None => return Ok(false),
-            },
+            None => {
+                let Some(before) = self.look_to_mark(id, &action)? else { return Ok(false) };
+                match self.mark_call(id, &action, &mark, before)? {
+                    Some(step) => step,
+                    None => return Ok(false),
+                }
+            }
         };
         self.perform(id, &action, &step)?;
         Ok(self.ledger.actions().find(id).is_some_and(|action| action.marked == Marked::Yes))
@@ -71,61 +74,59 @@ impl Run<'_> {
                 self.tell_of(id, "waiting", &why);
                 return Ok(());
             }
+            let Some(found) = self.look_to_mark(id, &action)? else { return Ok(()) };
             // Where it was withdrawn while the mark was on its way, that ends first.
             let step = match &action.mark_intent {
                 Some(intent) => serde_json::from_value(intent.call.clone())?,
-                None => match self.mark_call(id, &action, &mark, true)? {
+                None => match self.mark_call(id, &action, &mark, found.clone())? {
                     Some(step) => step,
                     None => return Ok(()),
                 },
             };
-            let is_there = |action: &Action| action.mark_intent.is_some();
-            let is_over = match self.carries(&step, &mark) {
-                // What is gone, or says something else by now, is no mark to take away.
-                Some(false) if matches!(&step.operation, Operation::Tag { set, .. } if set.is_empty()) =>
-                {
-                    let outcome = serde_json::to_value(Outcome::already())?;
-                    let token = step.token.to_string();
-                    self.step(id, Said::Done { token, outcome }, "the mark is there no more")?
-                }
-                _ => self.perform(id, &action, &step)?,
+            let removes = matches!(&step.operation, Operation::Tag { set, .. } if set.is_empty());
+            let goes_on = if removes && !carries(found.as_ref(), &mark) {
+                let outcome = serde_json::to_value(Outcome::already())?;
+                let token = step.token.to_string();
+                self.step(id, Said::Done { token, outcome }, "the mark is there no more")?
+            } else {
+                self.perform(id, &action, &step)?
             };
             let after = self.ledger.actions().find(id);
-            if !is_over && after.is_none_or(is_there) {
+            if !goes_on && after.is_none_or(|action| action.mark_intent.is_some()) {
                 return Ok(());
             }
         }
     }
 
-    /// Whether the resource carries the mark by what was seen before the call; `None` where nothing was
-    /// looked at.
-    fn carries(&self, step: &Step, mark: &Tag) -> Option<bool> {
-        let Some(found) = &step.before else { return Some(false) };
-        let value = found.tags.get(&mark.key);
-        Some(found.state != State::Ending && value == Some(&mark.value))
+    /// How the resource is now, `None` within where it is gone; without, where that cannot be known.
+    fn look_to_mark(&mut self, id: &str, action: &Action) -> Result<Option<Option<Observed>>> {
+        let resource: Resource = serde_json::from_value(action.proposal.resource.clone())?;
+        match self.executor(&action.proposal.executor)?.look(&resource) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => {
+                self.tell_of(id, "retry", &error.to_string());
+                Ok(None)
+            }
+        }
     }
 
-    /// Writes the intent of a call down that marks, or takes the mark away; the call, if it may be made
-    /// now.
+    /// Writes the intent of a call down: of one that marks, or, where the action is over, takes the mark
+    /// away; the call, if it may be made now.
     fn mark_call(
         &mut self,
         id: &str,
         action: &Action,
         mark: &Tag,
-        remove: bool,
+        before: Option<Observed>,
     ) -> Result<Option<Step>> {
         let resource: Resource = serde_json::from_value(action.proposal.resource.clone())?;
-        let before = match self.executor(&action.proposal.executor)?.look(&resource) {
-            Ok(before) => before,
-            Err(error) => {
-                self.tell_of(id, "retry", &error.to_string());
-                return Ok(None);
-            }
-        };
-        let (set, gone) = match remove {
-            false => (BTreeMap::from([(mark.key.clone(), mark.value.clone())]), BTreeSet::new()),
-            true => (BTreeMap::new(), BTreeSet::from([mark.key.clone()])),
-        };
+        let remove = action.phase.is_over();
+        let (mut set, mut gone) = (BTreeMap::new(), BTreeSet::new());
+        if remove {
+            gone.insert(mark.key.clone());
+        } else {
+            set.insert(mark.key.clone(), mark.value.clone());
+        }
         let operation = Operation::Tag { set, remove: gone };
         let step = Step { token: plan::mark_token(id, remove)?, resource, operation, before };
         let said = Said::Marking {
@@ -136,4 +137,10 @@ impl Run<'_> {
         let may = self.step(id, said, &format!("{}={}", mark.key, mark.value))?;
         Ok(may.then_some(step))
     }
+}
+
+/// Whether a resource carries a mark: what is gone does not, nor what says something else by now.
+fn carries(found: Option<&Observed>, mark: &Tag) -> bool {
+    let there = found.filter(|found| found.state != State::Ending);
+    there.is_some_and(|found| found.tags.get(&mark.key) == Some(&mark.value))
 }
