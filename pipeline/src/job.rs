@@ -25,8 +25,9 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{
     BillConfig, Compression, Config, DriftSettings, FluvioConfig, ModelConfig, OutputConfig,
-    SinkConfig, SourceConfig, StreamConfig,
+    SinkConfig, SourceConfig, StreamConfig, TopicConfig,
 };
+use crate::delivery::DeliveryJob;
 use crate::forecaster;
 use crate::maintenance::Settings;
 use crate::source::fluvio::address::Address;
@@ -110,7 +111,16 @@ pub struct ResourcesJob {
 
 /// Where alerts are sent.
 #[derive(Debug, Clone)]
-pub struct SinkJob {
+pub enum SinkJob {
+    /// A topic.
+    Topic(TopicJob),
+    /// A receiver that is sent messages.
+    Delivery(Box<DeliveryJob>),
+}
+
+/// A topic that alerts are sent to.
+#[derive(Debug, Clone)]
+pub struct TopicJob {
     /// The partition that they are written to.
     pub address: Address,
     /// How it is reached.
@@ -270,7 +280,7 @@ impl Config {
                 stream.name
             );
         }
-        let sinks = self.sinks.iter().map(validate_sink).collect::<Result<_>>()?;
+        let sinks = validate_sinks(&self.sinks)?;
         Ok(Job {
             catalog: self.catalog.url.clone(),
             workers: self.run.workers,
@@ -514,13 +524,27 @@ fn validate_topics(source: &SourceConfig) -> Result<()> {
     Ok(())
 }
 
-fn validate_sink(sink: &SinkConfig) -> Result<SinkJob> {
+fn validate_sinks(sinks: &[SinkConfig]) -> Result<Vec<SinkJob>> {
+    let mut names = BTreeSet::new();
+    let validate = |sink: &SinkConfig| match sink {
+        SinkConfig::Topic(topic) => validate_topic(topic).map(SinkJob::Topic),
+        SinkConfig::Delivery(delivery) => {
+            let name = delivery.name.clone();
+            let job = delivery.validate().with_context(|| format!("sink {name:?}"))?;
+            ensure!(names.insert(name.clone()), "two sinks are named {name:?}");
+            Ok(SinkJob::Delivery(Box::new(job)))
+        }
+    };
+    sinks.iter().map(validate).collect()
+}
+
+fn validate_topic(sink: &TopicConfig) -> Result<TopicJob> {
     let address = Address::parse(&sink.address).context("sink.fluvio")?;
     let address = address.with_context(|| {
         format!("sink.fluvio: {:?} is no topic: write fluvio://host:9003/topic", sink.address)
     })?;
     let address = address.with_partition(address.partition.unwrap_or(0));
-    Ok(SinkJob { address, fluvio: sink.fluvio.clone() })
+    Ok(TopicJob { address, fluvio: sink.fluvio.clone() })
 }
 
 const DAY_US: i64 = 86_400_000_000;

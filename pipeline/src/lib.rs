@@ -10,7 +10,8 @@
 //! - [`worker`]: a worker's life
 //! - [`checkpoint`]: the state of operators to files and back
 //! - [`engine`]: the coordinator: plan, process, commit
-//! - [`sink`]: rows to Parquet files
+//! - [`sink`]: rows to Parquet files, and alerts on from there
+//! - [`delivery`]: alerts to webhooks, Slack, PagerDuty, Alertmanager and mailboxes
 //! - [`maintenance`]: files merged and deleted, tables published as Delta Lake
 //! - [`monitor`], [`memory`]: how a run is watched, and kept within its memory
 //! - [`profile`]: where the CPU time went
@@ -28,6 +29,7 @@ pub mod command;
 pub mod config;
 mod crew;
 pub mod dataflow;
+pub mod delivery;
 pub mod drift;
 pub mod engine;
 pub mod executor;

@@ -18,7 +18,7 @@ use datafusion::sql::parser::Statement;
 use crate::catalog::Catalog;
 use crate::table::files::Files;
 use crate::table::log::{self, Log, Rows};
-use crate::table::{self, Kind, actions};
+use crate::table::{self, Kind, actions, deliveries};
 use crate::view::{self, View};
 use crate::{Error, Result, function, statement};
 
@@ -175,6 +175,10 @@ async fn register(catalog: &Catalog, context: &SessionContext) -> Result<()> {
     register_log("feedback", Rows::Ready(log::feedback(state)))?;
     register_log("actions", Rows::Ready(actions::actions(state)))?;
     register_log("action_status", Rows::Ready(actions::action_status(state)))?;
+    let status = deliveries::Status::new(Arc::clone(state), store.clone(), catalog.history());
+    register_log("alert_status", Rows::AlertStatus(status))?;
+    register_log("dead_letters", Rows::DeadLetters(catalog.history()))?;
+    register_log("silences", Rows::Ready(deliveries::silences(state)))?;
     register_log("epochs", Rows::Epochs(catalog.history()))?;
     register_log("tables", Rows::Ready(log::tables(state)))?;
     let mut views = Vec::new();

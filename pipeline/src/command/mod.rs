@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 
 mod act;
+mod alerts;
 mod backfill;
 mod datasets;
 mod demo;
@@ -68,11 +69,13 @@ enum Command {
     Explain(explain::Explain),
     /// Say what a cost anomaly was: later days are judged with it.
     Feedback(feedback::Feedback),
+    /// Alerts: list, acknowledge, silence, deliver.
+    Alerts(alerts::Alerts),
     /// Act on what the tables say, by policies with guard-rails.
     Act(act::Act),
     /// Compute an epoch again from the input, and compare it byte for byte with what was committed.
     Replay(replay::Replay),
-    /// Check a job: configuration, catalog, models, library, input, room. Writes nothing.
+    /// Check a job: configuration, catalog, models, library, input, sinks, room. Writes nothing.
     Doctor(doctor::Doctor),
     /// Known datasets and simulators: list, fetch, simulate, describe.
     Datasets(datasets::Datasets),
@@ -109,6 +112,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Models(models) => models.execute(runtime),
         Command::Explain(explain) => explain.execute(),
         Command::Feedback(feedback) => feedback.execute(),
+        Command::Alerts(alerts) => alerts.execute(),
         Command::Act(act) => act.execute(),
         Command::Replay(replay) => replay.execute(runtime),
         Command::Doctor(doctor) => doctor.execute(runtime),

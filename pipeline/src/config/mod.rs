@@ -3,6 +3,7 @@
 //! [`Config`] is the file as written; unknown keys are refused. [`Config::validate`]
 //! turns it into a [`crate::job::Job`], which alone can be run.
 
+mod sink;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,11 @@ use cloudops_operators::threshold::ThresholdConfig;
 use cloudops_operators::window::WindowSpec;
 use serde::Deserialize;
 
-pub use self::source::{FluvioConfig, SinkConfig, SourceConfig, TlsConfig};
+pub use self::sink::{
+    AlertmanagerConfig, DeliveryConfig, EmailConfig, PagerDutyConfig, ReceiverConfig, Security,
+    SinkConfig, TopicConfig, WebhookConfig,
+};
+pub use self::source::{FluvioConfig, SourceConfig, TlsConfig};
 use crate::maintenance::MaintenanceConfig;
 use crate::size;
 use crate::source::cursor::Deliveries;
@@ -49,7 +54,7 @@ pub struct Config {
     pub config_drift: Option<ConfigDriftConfig>,
     /// One row a resource, of all streams; none without this table.
     pub resources: Option<ResourcesConfig>,
-    /// Where alerts are sent, besides the tables. Default: nowhere.
+    /// Where alerts are sent once their epoch is committed. Default: nowhere.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,
 }
@@ -343,7 +348,14 @@ impl Config {
                 }
             }
         };
-        config.sinks.iter_mut().for_each(|sink| resolve_tls(&mut sink.fluvio));
+        for sink in &mut config.sinks {
+            match sink {
+                SinkConfig::Topic(topic) => resolve_tls(&mut topic.fluvio),
+                SinkConfig::Delivery(delivery) => {
+                    delivery.files().into_iter().for_each(|path| *path = base.join(&*path));
+                }
+            }
+        }
         for stream in &mut config.streams {
             stream.source.path.iter_mut().for_each(resolve);
             resolve_tls(&mut stream.source.fluvio);

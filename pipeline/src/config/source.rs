@@ -1,4 +1,4 @@
-//! Where records come from, and where alerts go on to.
+//! Where records come from.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,35 +61,8 @@ pub struct TlsConfig {
     pub domain: Option<String>,
 }
 
-/// `[[sink]]`: where alerts are sent once their epoch is committed. At least once: after a crash some
-/// may come again, with the same key.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "toml::Table")]
-pub struct SinkConfig {
-    /// The key `fluvio`: a topic, whose first partition is written to, or `fluvio://host:9003/topic/2`.
-    /// Nobody else may write there: the last record says what has been sent.
-    pub address: String,
-    /// How it is reached: the keys `profile` and `tls`.
-    pub fluvio: FluvioConfig,
-}
-
-impl TryFrom<toml::Table> for SinkConfig {
-    type Error = String;
-
-    fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let Some(toml::Value::String(address)) = table.remove("fluvio") else {
-            return Err("fluvio is missing: a topic's address, fluvio://host:9003/topic".to_owned());
-        };
-        let fluvio = take_fluvio(&mut table)?;
-        match table.keys().next() {
-            Some(key) => Err(format!("unknown key {key}: a sink has fluvio, profile and tls")),
-            None => Ok(Self { address, fluvio }),
-        }
-    }
-}
-
 /// The keys that say how a cluster is reached.
-fn take_fluvio(table: &mut toml::Table) -> Result<FluvioConfig, String> {
+pub(super) fn take_fluvio(table: &mut toml::Table) -> Result<FluvioConfig, String> {
     let taken = ["profile", "tls"].into_iter().filter_map(|key| table.remove_entry(key));
     let taken: toml::Table = taken.collect();
     taken.try_into().map_err(|error: toml::de::Error| error.message().to_owned())

@@ -20,7 +20,8 @@ use super::{BUILD, Engine, Options, Summary, commit, models};
 use crate::cluster::Cluster;
 use crate::cluster::message::{Begin, Mail, Order};
 use crate::crew::{self, Crew};
-use crate::job::Job;
+use crate::executor::config::process_environment;
+use crate::job::{Job, SinkJob};
 use crate::maintenance::{Maintainer, Service};
 use crate::memory::{Governor, Room};
 use crate::profile::Meter;
@@ -37,6 +38,12 @@ impl<'a> Engine<'a> {
         stop_readers: &Arc<AtomicBool>,
         cluster: Option<&Cluster>,
     ) -> Result<Self> {
+        // A sink whose secret is missing is found before anybody is fenced.
+        for sink in &job.sinks {
+            if let SinkJob::Delivery(delivery) = sink {
+                delivery.receiver(&process_environment)?;
+            }
+        }
         let mut meter = Meter::start(job.streams.iter().map(|stream| stream.name.clone()));
         let mut catalog = runtime.block_on(open_catalog(job))?;
         // Whoever wrote before is fenced only once all processes are there.
@@ -102,7 +109,7 @@ impl<'a> Engine<'a> {
         let maintenance = Service::start(maintainer, options.live, runtime.handle().clone())?;
         let sinks = job.sinks.iter().map(|sink| {
             let catalog = runtime.block_on(open_catalog(job))?;
-            AlertSink::start(sink, catalog, Arc::clone(&options.clock))
+            AlertSink::start(sink, catalog, Arc::clone(&options.clock), monitor.clone())
         });
         let sinks = sinks.collect::<Result<_>>()?;
         let state = catalog.state();

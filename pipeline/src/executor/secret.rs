@@ -22,11 +22,24 @@ pub struct SecretConfig {
 }
 
 impl SecretConfig {
-    /// Reads the secret.
+    /// Reads a secret that is ours to choose.
     ///
     /// # Errors
     /// When it is not there, or shorter than 16 bytes; the error names `field`.
     pub fn read(&self, field: &str, environment: &Environment<'_>) -> Result<Secret> {
+        let secret = self.read_given(field, environment)?;
+        if secret.0.len() < BYTES_MIN {
+            let message = format!("it is shorter than {BYTES_MIN} bytes");
+            return Err(Error::configuration(field, message));
+        }
+        Ok(secret)
+    }
+
+    /// Reads a secret that somebody else has chosen: a password, a key, an address.
+    ///
+    /// # Errors
+    /// When it is not there, or empty; the error names `field`.
+    pub fn read_given(&self, field: &str, environment: &Environment<'_>) -> Result<Secret> {
         let wrong = |message: String| Error::configuration(field, message);
         let bytes = match (&self.env, &self.file) {
             (Some(name), None) => environment(name)
@@ -43,8 +56,8 @@ impl SecretConfig {
             }
             _ => return Err(wrong("say where it is: either env or file".to_owned())),
         };
-        if bytes.len() < BYTES_MIN {
-            return Err(wrong(format!("it is shorter than {BYTES_MIN} bytes")));
+        if bytes.is_empty() {
+            return Err(wrong("it is empty".to_owned()));
         }
         Ok(Secret(bytes))
     }
@@ -61,8 +74,24 @@ impl Secret {
         Self(bytes.into())
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The secret as text.
+    ///
+    /// # Errors
+    /// When it is none; the error names `field`.
+    pub(crate) fn text(&self, field: &str) -> Result<&str> {
+        str::from_utf8(&self.0).map_err(|_| Error::configuration(field, "it is not UTF-8"))
+    }
+
+    /// A text that somebody else wrote, without the secret.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        match str::from_utf8(&self.0) {
+            Ok(secret) if !secret.is_empty() => text.replace(secret, "…"),
+            _ => text.to_owned(),
+        }
     }
 }
 
@@ -94,6 +123,8 @@ mod tests {
         assert_eq!(read(&file).unwrap().bytes(), b"fedcba9876543210");
 
         std::fs::write(&path, "short\n").unwrap();
+        assert!(file.read_given("secret", &|_| None).is_ok(), "others may choose short ones");
+        assert_eq!(Secret::new("short").hide("a short text"), "a … text");
         let both = SecretConfig { env: env.env, ..file.clone() };
         let unset = SecretConfig { env: Some("OTHER".to_owned()), file: None };
         for wrong in [file, both, unset, SecretConfig::default()] {

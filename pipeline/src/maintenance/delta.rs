@@ -126,6 +126,8 @@ fn changes_of(record: Record) -> Vec<(String, Change)> {
         | Record::Promote(_)
         | Record::Feedback(_)
         | Record::Act(_)
+        | Record::Delivered(_)
+        | Record::Attend(_)
         | Record::Gc(_) => Vec::new(),
     }
 }

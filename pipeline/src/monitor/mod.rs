@@ -98,6 +98,21 @@ impl Monitor {
         }
     }
 
+    /// A sink's receiver has taken so many alerts.
+    pub(crate) fn delivered(&self, sink: &str, rows: u64) {
+        self.0.metrics.delivered.get_or_create(&by("sink", sink)).inc_by(rows);
+    }
+
+    /// A sink's receiver has not taken a message.
+    pub(crate) fn not_delivered(&self, sink: &str) {
+        self.0.metrics.not_delivered.get_or_create(&by("sink", sink)).inc();
+    }
+
+    /// An alert will not be sent to a sink any more.
+    pub(crate) fn dead(&self, sink: &str) {
+        self.0.metrics.dead.get_or_create(&by("sink", sink)).inc();
+    }
+
     /// The phase goes on to this object.
     pub(crate) fn works_on(&self, object: &str) {
         self.board().works_on(object);

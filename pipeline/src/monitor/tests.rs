@@ -126,6 +126,9 @@ fn told() -> Monitor {
     monitor.committed(&first, first.checkpoint.as_ref());
     monitor.given(&plan(1), Vec::new());
     monitor.replayed(Epoch(1));
+    monitor.delivered("ops", 3);
+    monitor.not_delivered("ops");
+    monitor.dead("ops");
     // A store that does not answer: a stall, and then none.
     let mut judge = Judge::new(Duration::from_secs(4), 2);
     for second in 0..6 {
@@ -196,6 +199,9 @@ fn metrics_say_what_happened() {
         "cloudops_source_queue_batches{source=\"engines\"} 4",
         "cloudops_epochs_in_flight 0",
         "cloudops_memory_limit_bytes 2147483648",
+        "cloudops_alerts_delivered_total{sink=\"ops\"} 3",
+        "cloudops_alert_delivery_failures_total{sink=\"ops\"} 1",
+        "cloudops_alert_dead_letters_total{sink=\"ops\"} 1",
         "cloudops_stalled 1",
         "cloudops_stalls_total{part=\"store\"} 1",
     ] {

@@ -1,6 +1,6 @@
 //! Results to files: rows are projected onto their table, gathered by epoch,
 //! and encoded as Parquet; the coordinator stages the bytes and commits them.
-//! From there alerts go on to topics ([`alerts`]).
+//! From there alerts go on ([`alerts`]).
 
 pub mod alerts;
 pub mod encode;

@@ -5,7 +5,8 @@
 //! and the deletion of dead files, each started again until it is done. One operation of all of these
 //! fails, or in the soak several. Epochs go one at a time, so that a case is the same case again.
 //!
-//! [`actions`] does so to actions on resources: each call has its effect once.
+//! [`actions`] does so to actions on resources: each call has its effect once; [`deliveries`] to alerts that
+//! leave: each arrives.
 //!
 //! [`power`] does the same to the disk beneath the local store.
 //!
@@ -24,8 +25,14 @@ mod actions;
 mod case;
 #[path = "../support/configuration.rs"]
 mod configuration;
+mod deliveries;
 mod delta;
 mod disk;
+#[path = "../delivery/fixture.rs"]
+mod fixture;
+#[allow(dead_code, reason = "others look at headers")]
+#[path = "../executor/http.rs"]
+mod http;
 mod kept;
 mod power;
 mod store;

@@ -110,6 +110,8 @@ impl History {
                     | Record::Promote(_)
                     | Record::Feedback(_)
                     | Record::Act(_)
+                    | Record::Delivered(_)
+                    | Record::Attend(_)
                     | Record::Compact(_)
                     | Record::Expire(_)
                     | Record::Gc(_) => Ok(None),

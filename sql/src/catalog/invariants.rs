@@ -29,6 +29,10 @@ pub fn check(state: &State, record: &Record) -> Result<(), String> {
         Record::Promote(promote) => check_promote(promote),
         Record::Feedback(feedback) => check_feedback(feedback),
         Record::Act(act) => state.actions.check(act),
+        Record::Delivered(delivered) => {
+            state.delivery.check_delivered(state.committed, state.next_seq, delivered)
+        }
+        Record::Attend(attend) => state.delivery.check_attend(attend),
         Record::Compact(compact) => check_compact(state, compact),
         Record::Expire(expire) => check_expire(state, expire),
         Record::Gc(gc) => check_gc(state, gc),

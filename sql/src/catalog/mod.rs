@@ -15,6 +15,7 @@
 //! all the coordination there is: no clock, no lease, no lock. In reading order:
 //!
 //! - [`record`]: the records and their format
+//! - [`action`], [`delivery`]: records of actions on resources, and of alerts that leave
 //! - [`invariants`]: what no sequence of records may break
 //! - [`state`]: the fold of the log
 //! - [`store`], [`durable`], [`disk`]: addresses, files, a local store that survives a power cut, and
@@ -50,6 +51,7 @@
 //! ```
 
 pub mod action;
+pub mod delivery;
 pub mod disk;
 pub mod durable;
 pub mod fold;

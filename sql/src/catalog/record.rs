@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::action::Act;
+use super::delivery::{Attend, Delivered};
 use crate::{Error, Result};
 
 /// The version of the format that this build reads and writes.
@@ -41,6 +42,10 @@ pub enum Record {
     Feedback(Feedback),
     /// A step of an action on a resource.
     Act(Act),
+    /// A sink has delivered alerts.
+    Delivered(Delivered),
+    /// Somebody attends to alerts: silences some, or acknowledges one.
+    Attend(Attend),
     /// Files of a table are replaced by fewer with the same rows.
     Compact(Compact),
     /// The time of files of a table is over: their rows are no longer true.
@@ -426,6 +431,8 @@ impl Record {
             Self::Promote(_) => "promote",
             Self::Feedback(_) => "feedback",
             Self::Act(_) => "act",
+            Self::Delivered(_) => "delivered",
+            Self::Attend(_) => "attend",
             Self::Compact(_) => "compact",
             Self::Expire(_) => "expire",
             Self::Gc(_) => "gc",
@@ -442,6 +449,8 @@ impl Record {
             Self::Promote(_)
             | Self::Feedback(_)
             | Self::Act(_)
+            | Self::Delivered(_)
+            | Self::Attend(_)
             | Self::Compact(_)
             | Self::Expire(_)
             | Self::Gc(_) => None,
@@ -518,6 +527,8 @@ pub fn decode(path: &str, seq: u64, bytes: &[u8]) -> Result<(Record, String)> {
         "promote" => Record::Promote(serde_json::from_str(body).map_err(corrupt)?),
         "feedback" => Record::Feedback(serde_json::from_str(body).map_err(corrupt)?),
         "act" => Record::Act(serde_json::from_str(body).map_err(corrupt)?),
+        "delivered" => Record::Delivered(serde_json::from_str(body).map_err(corrupt)?),
+        "attend" => Record::Attend(serde_json::from_str(body).map_err(corrupt)?),
         "compact" => Record::Compact(serde_json::from_str(body).map_err(corrupt)?),
         "expire" => Record::Expire(serde_json::from_str(body).map_err(corrupt)?),
         "gc" => Record::Gc(serde_json::from_str(body).map_err(corrupt)?),
@@ -563,6 +574,28 @@ mod tests {
             "\n"
         );
         assert_eq!(String::from_utf8(encode(3, "ab", &record)).unwrap(), text);
+    }
+
+    #[test]
+    fn deliveries_are_pinned_too() {
+        let text = concat!(
+            r#"{"format":1,"seq":9,"nonce":"ab","kind":"delivered","body":{"sink":"ops","#,
+            r#""next":{"epoch":3,"sequence":2},"told":7,"matching":{"kind":["cost"]},"sent":1,"#,
+            r#""held":[{"place":{"epoch":3,"sequence":1},"alert_id":"1f","event":"opened","#,
+            r#""why":{"kind":"dead","reason":"status 400","attempts":2}}],"#,
+            r#""again":[{"epoch":2,"sequence":0}],"at_us":5}}"#,
+            "\n"
+        );
+        let (record, nonce) = decode("log/9", 9, text.as_bytes()).unwrap();
+        assert!(matches!(&record, Record::Delivered(of) if of.held.len() == 1), "{record:?}");
+        assert_eq!(String::from_utf8(encode(9, &nonce, &record)).unwrap(), text);
+        let text = concat!(
+            r#"{"format":1,"seq":9,"nonce":"ab","kind":"attend","body":{"step":{"kind":"silenced","#,
+            r#""matching":{"source":["pumps"]},"until_us":9,"reason":"repair"},"by":"ann","at_us":5}}"#,
+            "\n"
+        );
+        let (record, nonce) = decode("log/9", 9, text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(encode(9, &nonce, &record)).unwrap(), text);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use cloudops_operators::score::Timeline;
 use serde::{Deserialize, Serialize};
 
 use super::action::Actions;
+use super::delivery::Delivery;
 use super::fold::{EVERY, fold_number};
 use super::invariants;
 use super::record::{
@@ -60,6 +61,9 @@ pub struct State {
     /// Actions on resources.
     #[serde(default)]
     pub actions: Actions,
+    /// How far sinks of alerts have come, and what people said of alerts.
+    #[serde(default)]
+    pub delivery: Delivery,
 }
 
 /// What was said of a cost anomaly, and from when on it bears.
@@ -156,6 +160,7 @@ impl Default for State {
             promotions: Vec::new(),
             feedback: Vec::new(),
             actions: Actions::default(),
+            delivery: Delivery::default(),
         }
     }
 }
@@ -262,6 +267,8 @@ impl State {
                 self.feedback.push(Said { number, from, feedback });
             }
             Record::Act(act) => self.actions.apply(self.next_seq, act),
+            Record::Delivered(delivered) => self.delivery.deliver(delivered),
+            Record::Attend(attend) => self.delivery.attend(self.next_seq, attend),
             Record::Compact(compact) => self.compact(compact),
             Record::Expire(expire) => {
                 self.remove(&expire.table, &expire.removes, Vec::new(), expire.expired_at_us);

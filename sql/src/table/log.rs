@@ -22,6 +22,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures_util::TryStreamExt;
 use tokio::sync::OnceCell;
 
+use super::deliveries::{self, Status};
 use super::{Kind, SOURCE, Table, Type, optional, required};
 use crate::Result;
 use crate::catalog::State;
@@ -165,6 +166,10 @@ pub(crate) enum Rows {
     Ready(RecordBatch),
     /// `epochs`, from the log up to a number.
     Epochs(History),
+    /// `alert_status`, from the log and the files of `alerts`.
+    AlertStatus(Status),
+    /// `dead_letters`, from the log up to a number.
+    DeadLetters(History),
 }
 
 impl Log {
@@ -177,6 +182,10 @@ impl Log {
         match &self.rows {
             Rows::Ready(batch) => Ok(batch),
             Rows::Epochs(history) => self.read.get_or_try_init(|| epochs(history)).await,
+            Rows::AlertStatus(status) => self.read.get_or_try_init(|| status.rows()).await,
+            Rows::DeadLetters(history) => {
+                self.read.get_or_try_init(|| deliveries::dead_letters(history)).await
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod cost_changes;
 mod cost_forecasts;
 mod cost_lines;
 mod cost_rollup_changes;
+pub(crate) mod deliveries;
 mod drift;
 pub(crate) mod files;
 mod late;
@@ -248,6 +249,9 @@ const ALL: &[&Table] = &[
     &log::FEEDBACK,
     &actions::ACTIONS,
     &actions::ACTION_STATUS,
+    &deliveries::ALERT_STATUS,
+    &deliveries::DEAD_LETTERS,
+    &deliveries::SILENCES,
     &log::EPOCHS,
     &log::TABLES,
     &log::COLUMNS,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cloudops_operators::epoch::{Epoch, Offset, Partition};
 use cloudops_operators::score::ModelId;
 use cloudops_sql::catalog::State;
+use cloudops_sql::catalog::delivery::{Attend, Attention, Delivered, Held, Matchers, Place, Why};
 use cloudops_sql::catalog::record::{
     Checkpoint, ColumnStats, Commit, DataFile, FilePlace, FileSpan, PartitionState, Plan, Promote,
     Record, SourceCommit, SourcePlan, StateRef, StreamState,
@@ -119,5 +120,35 @@ pub(crate) fn promote(version: u64) -> Record {
         effective_from_us: version as i64 * 10,
         reason: "by hand".into(),
         promoted_at_us: 3,
+    })
+}
+
+/// A silence of stream `stream`.
+pub(crate) fn silence(stream: u64) -> Record {
+    let matching = Matchers([("source".to_owned(), vec![stream.to_string()])].into());
+    let (from_us, until_us, reason) = (None, Some(9), "repair".to_owned());
+    let step = Attention::Silenced { matching, from_us, until_us, reason };
+    Record::Attend(Attend { step, by: "ann".into(), at_us: 4 })
+}
+
+/// What a program says that delivers everything committed that it knows of, but for one dead letter.
+pub(crate) fn delivered(state: &State) -> Record {
+    let sink = state.delivery.sinks.get("ops");
+    let next = Place::of_epoch(state.committed.map_or(0, |Epoch(last)| last + 1));
+    let held = sink.filter(|sink| sink.next < next).map(|sink| Held {
+        place: sink.next,
+        alert_id: format!("alert-{}", sink.next),
+        event: "opened".into(),
+        why: Why::Dead { reason: "status 400".into(), attempts: 1 },
+    });
+    Record::Delivered(Delivered {
+        sink: "ops".into(),
+        next,
+        told: 0,
+        matching: Matchers::default(),
+        sent: 1,
+        held: held.into_iter().collect(),
+        again: Vec::new(),
+        at_us: 5,
     })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cloudops_sql::Error;
 use cloudops_sql::catalog::Catalog;
+use cloudops_sql::catalog::invariants;
 use cloudops_sql::catalog::record::Record;
 use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use crate::faulty::{Fault, Faulty};
-use crate::records::{commit, plan, promote};
+use crate::records::{commit, delivered, plan, promote, silence};
 
 const PROGRAMS: usize = 3;
 
@@ -26,6 +27,9 @@ enum Step {
     Plan(u64),
     Commit,
     Promote(u64),
+    /// Another program delivers likewise: one of them comes too late.
+    Deliver,
+    Silence(u64),
     Refresh,
     /// Its next puts fail so.
     Fail(Fault, usize),
@@ -39,6 +43,8 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
         6 => (0..5u64).prop_map(Step::Plan),
         6 => Just(Step::Commit),
         1 => (0..9u64).prop_map(Step::Promote),
+        3 => Just(Step::Deliver),
+        1 => (0..9u64).prop_map(Step::Silence),
         1 => Just(Step::Refresh),
         3 => (fault, 1..4usize).prop_map(|(fault, times)| Step::Fail(fault, times)),
     ];
@@ -70,6 +76,10 @@ impl Program {
             Step::Plan(rows) => Some(Record::Plan(plan(state, generation?, rows))),
             Step::Commit => Some(Record::Commit(commit(state.open_plans.front()?, generation?))),
             Step::Promote(version) => Some(promote(version)),
+            Step::Silence(stream) => Some(silence(stream)),
+            Step::Deliver => {
+                Some(delivered(state)).filter(|record| invariants::check(state, record).is_ok())
+            }
             _ => None,
         }
     }
@@ -95,7 +105,7 @@ async fn simulate(steps: Vec<(usize, Step)>) -> usize {
                     Err(other) => panic!("{other}"),
                 }
             }
-            Step::Plan(_) | Step::Commit | Step::Promote(_) => {
+            Step::Plan(_) | Step::Commit | Step::Promote(_) | Step::Deliver | Step::Silence(_) => {
                 let Some(record) = program.next(step) else { continue };
                 match program.catalog.append(record.clone()).await {
                     Ok(seq) => {
@@ -103,6 +113,11 @@ async fn simulate(steps: Vec<(usize, Step)>) -> usize {
                         program.pending = None;
                     }
                     Err(Error::Retry { .. }) => program.pending = Some(record),
+                    // Another program has delivered, before this one or since it last asked.
+                    Err(Error::Superseded { kind: "delivered", .. }) => program.pending = None,
+                    Err(Error::Bug(rule)) if rule.contains("delivery of sink") => {
+                        assert_eq!(program.pending.take(), Some(record));
+                    }
                     Err(Error::Fenced { own, current, .. }) => {
                         assert!(own < current);
                         program.pending = None;
@@ -123,6 +138,16 @@ async fn simulate(steps: Vec<(usize, Step)>) -> usize {
         program.catalog.refresh().await.unwrap();
         assert_eq!(program.catalog.state(), reader.state());
     }
+    // Whoever delivered, each row is said to be dead once, and sinks have only gone forward.
+    let mut next = None;
+    let mut dead = Vec::new();
+    for (_, record) in &log {
+        if let Record::Delivered(delivered) = record {
+            assert!(next.replace(delivered.next) < Some(delivered.next));
+            dead.extend(delivered.held.iter().map(|held| held.place));
+        }
+    }
+    assert!(dead.is_sorted_by(|a, b| a < b), "{dead:?}");
     acknowledged.len()
 }
 

@@ -15,9 +15,10 @@ use crate::job::Job;
 mod catalog;
 mod models;
 mod place;
+mod sinks;
 mod sources;
 
-/// Check a job: configuration, catalog, models, library, input, room.
+/// Check a job: configuration, catalog, models, library, input, sinks, room.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloudops doctor --config pipeline.toml\n  \
     cloudops doctor --config pipeline.toml --deep --json\n\n\
@@ -149,6 +150,7 @@ impl Doctor {
         }
         models::look(job, config, onnxruntime, log.as_ref(), self.deep, findings);
         sources::look(job, log.as_ref(), runtime, findings);
+        sinks::look(job, log.as_ref(), findings);
     }
 
     /// The catalog, read whole; `None` where there is none yet or it cannot be read.

@@ -61,6 +61,8 @@ impl Replay {
         config.run.memory_limit = None;
         // The scratch log names files that lie elsewhere.
         (config.maintenance.delta, config.maintenance.compact) = (false, false);
+        // What it raises again was sent when it was true.
+        config.sinks.clear();
         let address = std::mem::replace(&mut config.catalog.url, SCRATCH.to_owned());
         let job = config.validate(false)?;
         ensure!(
