@@ -52,6 +52,8 @@ fn rows_do_not_depend_on_cuts_or_workers() {
         "drift",
         "config_drift_changes",
         "config_drift_history",
+        "resource_days",
+        "zombie_scores",
         "late",
         "rejects",
         "sensor_windows",

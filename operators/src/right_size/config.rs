@@ -100,7 +100,7 @@ impl OwnSize {
     pub(super) fn size(&self) -> Result<Size> {
         let refused = |what: String| {
             let name = &self.name;
-            Err(Error::Configuration(format!("resources: sizes: {name:?}: {what}")))
+            Err(Error::Configuration(format!("resources.right_size.sizes: {name:?}: {what}")))
         };
         for (field, text) in [("provider", &self.provider), ("name", &self.name)] {
             if text.trim().is_empty() {
@@ -155,7 +155,7 @@ impl RightSizeConfig {
     /// # Errors
     /// [`Error::Configuration`] naming the field and what it may be.
     pub fn validate(&self) -> Result<()> {
-        let refused = |what: String| Err(Error::Configuration(format!("resources: {what}")));
+        let refused = |what: String| Err(Error::Configuration(format!("resources.right_size.{what}")));
         if !(1..=366).contains(&self.lookback_days) {
             return refused(format!("lookback_days is {}: from 1 to 366", self.lookback_days));
         }
@@ -210,7 +210,7 @@ mod tests {
             let refused = config(text).unwrap();
             let error = RightSize::new(refused).unwrap_err().to_string();
             assert!(
-                error.starts_with("configuration: resources: ") && error.contains(told),
+                error.starts_with("configuration: resources.right_size.") && error.contains(told),
                 "{error}"
             );
         };

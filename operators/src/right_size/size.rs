@@ -154,7 +154,7 @@ impl Catalogue {
             let size = size.size()?;
             let name = (size.provider.clone(), size.name.to_ascii_lowercase());
             if named.contains(&name) {
-                let reason = format!("resources: sizes: {:?} is named twice", size.name);
+                let reason = format!("resources.right_size.sizes: {:?} is named twice", size.name);
                 return Err(Error::Configuration(reason));
             }
             named.push(name);

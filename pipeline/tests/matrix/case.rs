@@ -203,9 +203,13 @@ files = 3
 keep = "0s"
 interval = "1h"
 
+[resources]
+judge = { every_days = 1 }
+
 [[stream]]
 name = "engines"
 window = { kind = "count", length = 5, hop = 2 }
+utilisation = { cpu = "x", net_in = "y" }
 [stream.source]
 path = "sensor"
 format = "sensor-wide"
@@ -222,6 +226,7 @@ format = "charges"
 account = "account"
 provider = { value = "cloud" }
 service = "service"
+resource = "line"
 currency = { value = "USD" }
 start = "day"
 known = "seen"
@@ -229,7 +234,7 @@ effective_cost = "cost"
 line = ["line"]
 version = "version"
 [stream.bill]
-by = []
+by = ["resource"]
 rollups = ["account"]
 [stream.anomaly]
 history_days = 14

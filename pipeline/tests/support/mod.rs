@@ -210,9 +210,13 @@ compression = "snappy"
 files = 4
 keep = "0s"
 
+[resources]
+judge = { every_days = 1 }
+
 [[stream]]
 name = "engines"
 window = { kind = "count", length = 10, hop = 3 }
+utilisation = { cpu = "sensor_01", net_in = { channel = "sensor_02", per_second = true } }
 threshold = { policy = "either", static_quantile = 0.9, warm_up = 8, memory = 16, factor = 3.0 }
 drift = { retrain = true, period_s = 1200, sample = 64, windows_min = 16, reference_periods = 5, patience = 1, retrain_windows = 64, retry_after = 2, expected_false_alarms_per_1000_periods = 100.0, psi_min = 0.0, wasserstein_min = 0.0, mmd_min = 0.0 }
 [stream.source]
@@ -248,6 +252,8 @@ features = { services = ["Amazon Elastic Compute Cloud"] }
 path = "input/cost"
 format = "focus"
 lateness = "7d"
+[stream.bill]
+by = ["region", "charge_category", "resource"]
 [stream.anomaly]
 history_days = 14
 min_history_days = 7
@@ -293,7 +299,7 @@ effective_cost = "cost"
 line = ["line"]
 version = "version"
 [stream.bill]
-by = []
+by = ["resource"]
 lines = true
 [stream.anomaly]
 history_days = 14
