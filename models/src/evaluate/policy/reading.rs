@@ -30,7 +30,7 @@ fn sentence(row: &PolicyRow) -> String {
     let model = &row.model;
     let Some(cost) = row.cost else {
         return format!(
-            "`{model}` violates more than that whatever a violation is worth: a rule wins. "
+            "`{model}` violates more than that with some seed, whatever a violation is worth: a rule wins. "
         );
     };
     let spread = row.spread.map(|spread| format!(" ± {spread:.3}")).unwrap_or_default();
