@@ -73,15 +73,15 @@ impl Place {
     /// Lines of a bill over the turn of a month, known a day later: every fifth is stated anew, every
     /// seventh is told twice, and some come with an older version than what is known.
     fn add_lines(&self) {
+        let date = |day: u32| match day {
+            0..12 => format!("2026-01-{:02}", day + 20),
+            _ => format!("2026-02-{:02}", day - 11),
+        };
         let mut rows = Vec::new();
         for n in 0..120 {
             let (day, account, service) = (n / 6, n % 3, n % 2);
             let mut state = |seen: u32, version: u32| {
                 let cost = f64::from(n * 37 % 101) + f64::from(version) / 8.0;
-                let date = |day: u32| match day {
-                    0..12 => format!("2026-01-{:02}", day + 20),
-                    _ => format!("2026-02-{:02}", day - 11),
-                };
                 rows.push((
                     seen,
                     format!(
@@ -102,6 +102,17 @@ impl Place {
                 state(day + 5, 1);
             }
         }
+        // An account that costs the same each day, but for a line that is all but taken back days later.
+        let mut state = |day: u32, seen: u32, cost: f64, line: u32, version: u32| {
+            let (day, on) = (date(day), date(seen));
+            rows.push((
+                seen,
+                format!("acct-3,service-0,{day},{on}T06:00:00Z,{cost},{line},{version}"),
+            ));
+        };
+        (0..20).for_each(|day| state(day, day + 1, 50.0, 1000 + day, 1));
+        state(12, 13, 300.0, 2000, 1);
+        state(12, 18, 0.125, 2000, 2);
         rows.sort_by_key(|(seen, _)| *seen);
         std::fs::create_dir(self.path("input/lines")).unwrap();
         for (name, rows) in ["a.csv", "b.csv"].into_iter().zip(rows.chunks(rows.len().div_ceil(2)))
