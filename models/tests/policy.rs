@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cloudops_datasets::simulate::scaling::{ScalingConfig, Service};
 use cloudops_models::evaluate::policy::curve::{AIMS, LEVELS};
+use cloudops_models::evaluate::policy::logged::LoggedRow;
 use cloudops_models::evaluate::policy::{
     Figure, LEVEL, PolicyEvaluation, PolicyOptions, PolicyRow, evaluate_policy,
 };
@@ -219,16 +220,15 @@ fn rules_and_what_is_learned_are_played_on_real_demand_and_the_figures_repeat() 
     assert!(always.iter().all(|row| (row.cost, row.violations) == (Some(1.0), Some(0.0))));
     let learned = at("q-table");
     let cheapest = scaling[..4].iter().filter_map(|model| at(model).cost).fold(9.0, f64::min);
-    if let Some(rule) = &learned.rule {
-        assert_eq!(at(rule).cost, Some(cheapest));
-    }
+    assert_eq!(at(learned.rule.as_deref().unwrap()).cost, Some(cheapest), "{learned:?}");
 
     // Every estimate from a log stands beside the truth.
     for set in &found.sets {
-        assert_eq!(set.logged.len(), 6, "{}", set.set);
-        for row in &set.logged {
-            assert!(row.truth > 0.0 && (row.seeds == 0) == row.off.is_none(), "{row:?}");
-        }
+        assert_eq!(set.logged.len(), 12, "{}", set.set);
+        let is_judged = |row: &LoggedRow| row.truth > 0.0 && (row.seeds == 0) == row.off.is_none();
+        assert!(set.logged.iter().all(is_judged), "{}", set.set);
+        let fitted = set.logged.iter().filter(|row| row.estimator == "fitted");
+        assert!(fitted.into_iter().all(|row| row.seeds == 2), "{}", set.set);
     }
     files(&found);
     let threads = PolicyOptions { threads: 3, ..options };

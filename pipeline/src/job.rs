@@ -74,16 +74,16 @@ pub struct Job {
 }
 
 impl Job {
-    /// The streams, by index, that something rests on together: its results wait for the least of their
-    /// watermarks.
+    /// Streams, by index, that something rests on together: its results wait for the least of their
+    /// watermarks. Of config drift, and of resources.
     #[must_use]
-    pub fn together(&self) -> Vec<usize> {
-        if self.config_drift.is_none() {
-            return Vec::new();
-        }
-        let rests = |kind| matches!(kind, StreamKind::Audit | StreamKind::Configuration);
-        let streams = self.streams.iter().enumerate();
-        streams.filter(|(_, stream)| rests(stream.kind)).map(|(index, _)| index).collect()
+    pub fn together(&self) -> Vec<Vec<usize>> {
+        let those = |rests: fn(&StreamJob) -> bool| {
+            let streams = self.streams.iter().enumerate();
+            streams.filter(|(_, stream)| rests(stream)).map(|(index, _)| index).collect()
+        };
+        let drift = self.config_drift.as_ref().map(|_| those(configures));
+        drift.into_iter().chain(self.resources.as_ref().map(|_| those(says_of_resources))).collect()
     }
 }
 
@@ -302,6 +302,11 @@ impl Config {
             sinks,
         })
     }
+}
+
+/// Whether a stream says anything of configuration.
+fn configures(stream: &StreamJob) -> bool {
+    matches!(stream.kind, StreamKind::Audit | StreamKind::Configuration)
 }
 
 /// Whether a stream says anything of resources.

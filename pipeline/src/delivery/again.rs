@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cloudops_sql::alerts::Alert;
-use cloudops_sql::catalog::delivery::{CLOSED, Delivered, Held, Sink, Why};
+use cloudops_sql::catalog::delivery::{CLOSED, Delivered, Held, Sink, Why, is_over};
 
 use super::outlet::{Attempt, line, rest};
 use super::{Delivery, DeliveryJob, Message};
@@ -47,7 +47,7 @@ pub(crate) fn redeliver(
         let refused = match find(&alerts, held)? {
             None => Some("its row is past its retention".to_owned()),
             Some(alert) => match send(&delivery, alert, work)? {
-                None if held.event != CLOSED => close(&delivery, held, known, &alerts, work)?,
+                None if !is_over(&held.event) => close(&delivery, held, known, &alerts, work)?,
                 refused => refused,
             },
         };

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use cloudops_sql::catalog::delivery::{Acknowledged, CLOSED};
+use cloudops_sql::catalog::delivery::{Acknowledged, is_over};
 use serde_json::{Value, json};
 
 use super::http::Post;
@@ -57,7 +57,7 @@ impl Alertmanager {
             LABELS.iter().map(|&name| (name.to_owned(), line.text(name).into())).collect();
         labels.insert("alertname".to_owned(), "CloudOps".into());
         let annotations = json!({ "summary": self.template.say(&line.row, plain) });
-        let (at, closed) = (line.text("at"), line.text("event") == CLOSED);
+        let (at, closed) = (line.text("at"), is_over(line.text("event")));
         let mut alert = json!({ "labels": labels, "annotations": annotations });
         if !closed {
             alert["startsAt"] = at.into();

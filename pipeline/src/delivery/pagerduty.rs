@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cloudops_sql::catalog::delivery::{Acknowledged, CLOSED};
+use cloudops_sql::catalog::delivery::{Acknowledged, is_over};
 use serde_json::{Value, json};
 
 use super::http::Post;
@@ -62,7 +62,7 @@ impl PagerDuty {
     }
 
     fn row(&self, line: &Line) -> Value {
-        if line.text("event") == CLOSED {
+        if is_over(line.text("event")) {
             return self.event("resolve", line.text("alert_id"));
         }
         let mut event = self.event("trigger", line.text("alert_id"));

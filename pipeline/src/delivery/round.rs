@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use cloudops_operators::key::hex;
 use cloudops_sql::alerts::at_us;
 use cloudops_sql::catalog::delivery::{
-    CLOSED, Delivery as Log, Held, Matchers, OPENED, Place, Sink, Why,
+    CLOSED, Delivery as Log, Held, Matchers, OPENED, Place, RETRACTED, Sink, Why,
 };
 use sha2::{Digest, Sha256};
 
@@ -143,7 +143,10 @@ impl Rules<'_> {
             }
             return Some(Why::Silenced { silence });
         }
-        let spared = !self.acknowledges && self.log.acknowledged.contains_key(alert);
+        // Who is at an alert wants to know that there was nothing.
+        let spared = event != RETRACTED
+            && !self.acknowledges
+            && self.log.acknowledged.contains_key(alert);
         spared.then_some(Why::Acknowledged {})
     }
 }

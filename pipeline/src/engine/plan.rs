@@ -115,19 +115,27 @@ impl Engine<'_> {
     /// Everything that has been gathered, by stream. Quiet streams come last, as they follow others, and
     /// not the end of others, which would be their own.
     fn shares(&mut self) -> Result<Vec<(usize, Share)>> {
-        let together = self.job.together();
-        let (mut shares, mut follows) = (Vec::new(), None::<Watermark>);
+        let mut groups: Vec<(Vec<usize>, Option<Watermark>)> =
+            self.job.together().into_iter().map(|streams| (streams, None)).collect();
+        let mut shares = Vec::new();
         let is_quiet: Vec<bool> = self.streams.iter().map(Gather::quiet).collect();
         for quiet in [false, true] {
             for (stream, gather) in self.streams.iter_mut().enumerate() {
                 if is_quiet[stream] != quiet {
                     continue;
                 }
-                let is_member = together.contains(&stream);
-                let share = gather.share(follows.filter(|_| quiet && is_member))?;
-                if !quiet && is_member && share.watermark != Watermark::MAX {
-                    let least = follows.map_or(share.watermark, |least| least.min(share.watermark));
-                    follows = Some(least);
+                let own = groups.iter_mut().filter(|(streams, _)| streams.contains(&stream));
+                if quiet {
+                    // Of several things that rest on it, the one that has come furthest waits for it.
+                    let follows = own.filter_map(|(_, least)| *least).max();
+                    shares.push((stream, gather.share(follows)?));
+                    continue;
+                }
+                let share = gather.share(None)?;
+                if share.watermark != Watermark::MAX {
+                    own.for_each(|(_, least)| {
+                        *least = Some(least.map_or(share.watermark, |of| of.min(share.watermark)));
+                    });
                 }
                 shares.push((stream, share));
             }

@@ -457,8 +457,16 @@ impl Delivery {
 
 /// `alerts.event` of an alert's first row.
 pub const OPENED: &str = "opened";
-/// `alerts.event` of an alert's last row.
+/// `alerts.event` of the row at which an alert is over.
 pub const CLOSED: &str = "closed";
+/// `alerts.event` of the row that may follow the closing: corrections have left nothing of what it told.
+pub const RETRACTED: &str = "retracted";
+
+/// Whether a row of an event tells that its alert is over.
+#[must_use]
+pub fn is_over(event: &str) -> bool {
+    matches!(event, CLOSED | RETRACTED)
+}
 
 #[cfg(test)]
 mod tests {

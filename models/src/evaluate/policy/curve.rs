@@ -6,7 +6,7 @@ use crate::policy::Tally;
 /// Shares of violations that settings are chosen for.
 pub const AIMS: [f64; 10] = [0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1];
 /// Shares at which curves are compared.
-pub const LEVELS: [f64; 3] = [0.005, super::LEVEL, 0.02];
+pub const LEVELS: [f64; 4] = [0.005, super::LEVEL, 0.02, 0.05];
 
 /// A controller with its settings, on some data.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -140,8 +140,9 @@ fn compare(row: &mut PolicyRow, learned: &Aimed<'_>, all: &[Aimed<'_>]) {
     let cheapest = rules
         .filter_map(|one| Some((one, mean(&one.costs(row.at)?))))
         .min_by(|a, b| a.1.total_cmp(&b.1));
-    let (Some((rule, least)), Some(costs)) = (cheapest, learned.costs(row.at)) else { return };
+    let Some((rule, least)) = cheapest else { return };
     row.rule = Some(rule.contender.model.to_owned());
+    let Some(costs) = learned.costs(row.at) else { return };
     row.ratio = Some(rounded(mean(&costs) / least));
     if let Some(rule) = rule.tested().first() {
         let [low, high] = ratio(&learned.tested(), rule, row.at);

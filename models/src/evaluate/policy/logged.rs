@@ -8,8 +8,8 @@ use crate::policy::Problem;
 use crate::policy::off_policy::{Behaviour, Estimate, OffPolicy, evaluate as estimate, log};
 use crate::policy::tabular::Table;
 
-/// Decisions of an episode.
-pub const STEPS: usize = 6;
+/// Decisions of an episode: few, since weights are products over them.
+pub const STEPS: [usize; 2] = [3, 6];
 /// Shares of the steps in which the logged policy tries something else.
 const EXPLORED: [f64; 2] = [0.2, 0.5];
 /// Estimators, and where each stands in what is found.
@@ -32,6 +32,8 @@ pub struct LoggedRow {
     pub behaviour: String,
     /// Seeds whose log says something; each has a table and a log of its own.
     pub seeds: usize,
+    /// Decisions of an episode.
+    pub steps: usize,
     /// Episodes of a log.
     pub episodes: usize,
     /// Episodes that the weights are worth.
@@ -61,9 +63,10 @@ pub(super) fn evaluate<P: Problem>(
     let most = (0..seen.len()).max_by_key(|action| (seen[*action], usize::MAX - action));
     let action = most.unwrap_or(0);
     let mut rows = Vec::new();
-    for explored in EXPLORED {
+    let logs = STEPS.into_iter().flat_map(|steps| EXPLORED.map(|explored| (steps, explored)));
+    for (steps, explored) in logs {
         let of_seed = |(seed, table): &(u64, &Table)| {
-            let episodes = log(&parts.test, Behaviour { action, explored }, STEPS, *seed);
+            let episodes = log(&parts.test, Behaviour { action, explored }, steps, *seed);
             estimate(&episodes, |cell| table.action(cell), table.price)
         };
         let all: Vec<OffPolicy> = tables.iter().filter_map(of_seed).collect();
@@ -82,6 +85,7 @@ pub(super) fn evaluate<P: Problem>(
                 estimator: estimator.to_owned(),
                 behaviour: behaviour.clone(),
                 seeds: said.len(),
+                steps,
                 episodes: all.first()?.episodes,
                 effective: rounded(mean_of(&|found| found.effective)?),
                 logged: rounded(mean_of(&|found| found.behaviour)?),

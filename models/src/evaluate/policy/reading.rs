@@ -3,52 +3,70 @@
 use super::logged::LoggedRow;
 use super::{Figure, LEVEL, PolicyRow};
 
-/// Whether a learned policy costs less than the cheapest rule where both violate alike: all of the ratio's 95 %
-/// interval lies below 1, or no rule violates so little.
-pub(super) fn beats(row: &PolicyRow) -> bool {
-    match &row.rule {
-        Some(_) => row.ratio_high.is_some_and(|high| high < 1.0),
-        None => row.cost.is_some(),
-    }
-}
-
-/// Whether the rule costs less: all of the interval lies above 1, or what is learned violates more.
-fn is_beaten(row: &PolicyRow) -> bool {
-    row.cost.is_none() || row.ratio_low.is_some_and(|low| low > 1.0)
-}
-
-/// What is learned, at [`LEVEL`].
-fn learned<'a>(rows: &'a [PolicyRow]) -> impl Iterator<Item = &'a PolicyRow> {
-    let is_learned = |row: &&PolicyRow| LEARNED.contains(&&*row.model);
-    rows.iter().filter(|row| row.figure == Figure::Equal && row.at == LEVEL).filter(is_learned)
-}
-
 /// Models that are learned.
 const LEARNED: [&str; 2] = ["q-table", "q-network"];
 
+/// Who costs less where both violate alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Winner {
+    /// What is learned: all of the ratio's 95 % interval lies below 1, or every rule violates more.
+    Learned,
+    /// The cheapest rule: all of the interval lies above 1, or what is learned violates more.
+    Rule,
+    /// The interval holds 1, or both violate more.
+    Neither,
+}
+
+impl Winner {
+    fn of(row: &PolicyRow) -> Self {
+        match (row.cost, &row.rule) {
+            (Some(_), None) => Self::Learned,
+            (None, Some(_)) => Self::Rule,
+            (None, None) => Self::Neither,
+            _ if row.ratio_high.is_some_and(|high| high < 1.0) => Self::Learned,
+            _ if row.ratio_low.is_some_and(|low| low > 1.0) => Self::Rule,
+            _ => Self::Neither,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Learned => "it wins",
+            Self::Rule => "the rule wins",
+            Self::Neither => "neither wins",
+        }
+    }
+}
+
+/// A learned policy's rows where violations are equal.
+fn learned<'a>(rows: &'a [PolicyRow], model: &'a str) -> impl Iterator<Item = &'a PolicyRow> {
+    rows.iter().filter(move |row| row.figure == Figure::Equal && row.model == model)
+}
+
+/// What [`LEVEL`] says of a learned policy.
 fn sentence(row: &PolicyRow) -> String {
     let model = &row.model;
-    let Some(cost) = row.cost else {
-        return format!(
-            "`{model}` violates more than that with some seed, whatever a violation is worth: a rule wins. "
-        );
-    };
     let spread = row.spread.map(|spread| format!(" ± {spread:.3}")).unwrap_or_default();
-    let (Some(rule), Some(ratio)) = (&row.rule, row.ratio) else {
-        return format!("`{model}` costs {cost:.3}{spread}; every rule violates more. ");
-    };
     let end = |end: Option<f64>| end.map_or("none".to_owned(), |end| format!("{end:.3}"));
-    let verdict = match (beats(row), is_beaten(row)) {
-        (true, _) => "it wins",
-        (_, true) => "the rule wins",
-        _ => "neither wins",
-    };
-    format!(
-        "`{model}` costs {cost:.3}{spread}, {ratio:.3} of the cheapest rule, `{rule}` (95 % interval {} to {}): \
-         {verdict}. ",
-        end(row.ratio_low),
-        end(row.ratio_high)
-    )
+    let winner = Winner::of(row).words();
+    match (row.cost, &row.rule, row.ratio) {
+        (None, Some(rule), _) => format!(
+            "`{model}` violates more than that with some seed, whatever a violation is worth; `{rule}` does not: \
+             {winner}. "
+        ),
+        (None, None, _) => {
+            format!("`{model}` violates more than that, and so does every rule: {winner}. ")
+        }
+        (Some(cost), Some(rule), Some(ratio)) => format!(
+            "`{model}` costs {cost:.3}{spread}, {ratio:.3} of the cheapest rule, `{rule}` (95 % interval {} to \
+             {}): {winner}. ",
+            end(row.ratio_low),
+            end(row.ratio_high)
+        ),
+        (Some(cost), ..) => {
+            format!("`{model}` costs {cost:.3}{spread}; every rule violates more: {winner}. ")
+        }
+    }
 }
 
 /// A paragraph for each set, and one for what follows.
@@ -58,15 +76,27 @@ pub(super) fn read(rows: &[PolicyRow]) -> Vec<String> {
         let level = 100.0 * LEVEL;
         let mut text =
             format!("**{}**, where all violate {level:.0} % of the steps. ", of_set[0].set);
-        learned(of_set).for_each(|row| text += &sentence(row));
+        for model in LEARNED {
+            learned(of_set, model)
+                .filter(|row| row.at == LEVEL)
+                .for_each(|row| text += &sentence(row));
+            let others: Vec<String> = learned(of_set, model)
+                .filter(|row| row.at != LEVEL)
+                .map(|row| format!("at {} % {}", 100.0 * row.at, Winner::of(row).words()))
+                .collect();
+            if !others.is_empty() {
+                text += &format!("For `{model}`, {}. ", others.join(", "));
+            }
+        }
         paragraphs.push(text.trim_end().to_owned());
     }
     let ships = LEARNED.map(|model| {
-        let all: Vec<&PolicyRow> = learned(rows).filter(|row| row.model == model).collect();
-        let won = all.iter().filter(|row| beats(row)).count();
-        let lost = all.iter().filter(|row| is_beaten(row)).count();
-        let of = all.len();
-        match won == of {
+        let count = |winner: Winner| {
+            learned(rows, model).filter(|row| row.at == LEVEL && Winner::of(row) == winner).count()
+        };
+        let of = learned(rows, model).filter(|row| row.at == LEVEL).count();
+        let (won, lost) = (count(Winner::Learned), count(Winner::Rule));
+        match won == of && of > 0 {
             true => format!("`{model}` wins on all {of} sets: it may decide by itself. "),
             false => format!(
                 "`{model}` wins on {won} of {of} sets and loses to a rule on {lost}: it is an adviser, whose word \
@@ -74,7 +104,8 @@ pub(super) fn read(rows: &[PolicyRow]) -> Vec<String> {
             ),
         }
     });
-    paragraphs.push(ships.concat().trim_end().to_owned());
+    let level = 100.0 * LEVEL;
+    paragraphs.push(format!("At {level:.0} %: {}", ships.concat().trim_end()));
     paragraphs
 }
 
@@ -148,7 +179,11 @@ mod tests {
             row("one", "q-network", Some(1.39), Some(("autoscaler", [0.993, 0.9, 1.1]))),
             row("two", "threshold", Some(1.0), None),
             row("two", "q-table", Some(1.1), Some(("threshold", [1.1, 1.05, 1.2]))),
-            row("two", "q-network", None, None),
+            row("two", "q-network", None, Some(("threshold", [0.0; 3]))),
+            PolicyRow {
+                at: 0.05,
+                ..row("two", "q-network", Some(0.9), Some(("threshold", [0.9; 3])))
+            },
         ];
         let text = read(&rows).join("\n");
         let says = |part: &str| assert!(text.contains(part), "{part}: {text}");
@@ -158,13 +193,16 @@ mod tests {
         says("0.900): it wins.");
         says("1.100): neither wins.");
         says("1.200): the rule wins.");
-        says("`q-network` violates more than that");
+        says(
+            "`q-network` violates more than that with some seed, whatever a violation is worth; `threshold`",
+        );
+        says("For `q-network`, at 5 % it wins.");
         says("`q-table` wins on 1 of 2 sets and loses to a rule on 1: it is an adviser");
         says("`q-network` wins on 0 of 2 sets and loses to a rule on 1: it is an adviser");
         let won = read(&rows[..2]).join("\n");
         assert!(won.contains("`q-table` wins on all 1 sets: it may decide by itself"), "{won}");
         let alone = [row("one", "q-table", Some(1.2), None)];
-        assert!(beats(&alone[0]) && read(&alone)[0].contains("every rule violates more"));
+        assert!(read(&alone)[0].contains("every rule violates more: it wins"));
     }
 
     #[test]
@@ -175,6 +213,7 @@ mod tests {
             estimator: estimator.to_owned(),
             behaviour: String::new(),
             seeds: 5,
+            steps: 3,
             episodes: 10,
             effective: 3.0,
             logged: 5.0,

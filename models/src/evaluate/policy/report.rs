@@ -10,7 +10,7 @@ use super::super::plot::Lines;
 use super::candidates::PRICES;
 use super::curve::{LEVELS, Point};
 use super::interval::DRAWS;
-use super::logged::{LoggedRow, STEPS};
+use super::logged::LoggedRow;
 use super::reading::{read, read_logged};
 use super::sets::BLOCK;
 use super::{Figure, Judged, LEVEL, PolicyOptions, PolicyRow};
@@ -158,7 +158,7 @@ impl PolicyEvaluation {
              - The intervals: blocks of {BLOCK} steps, or machines, of the test part are drawn {DRAWS} times with \
              replacement, and seeds with them. A controller wins where all of the interval says so.\n\
              - Off-policy: what the logs of another policy say that the learned tables would have cost, a \
-             violation priced as in learning, {STEPS} decisions an episode, one log and one table a seed. \
+             violation priced as in learning, in episodes of so many steps, one log and one table a seed. \
              Effective: episodes that the importance weights are worth. Off: root mean square distance from \
              the truth, which is played in the simulator.",
             seeds.join(", "),
@@ -266,14 +266,14 @@ fn aimed(set: &Judged, text: &mut String) {
 fn logged(set: &Judged, text: &mut String) {
     text.push_str(
         "What logs of another policy say of the learned tables:\n\n\
-         | log | its cost | episodes | effective | estimator | seeds | estimate | standard error | truth | off |\n\
-         |---|---:|---:|---:|---|---:|---:|---:|---:|---:|\n",
+         | log | steps | its cost | episodes | effective | estimator | seeds | estimate | standard error | truth | off |\n\
+         |---|---:|---:|---:|---:|---|---:|---:|---:|---:|---:|\n",
     );
     for row in &set.logged {
-        let LoggedRow { behaviour, logged, episodes, effective, estimator, seeds, .. } = row;
+        let LoggedRow { behaviour, steps, logged, episodes, effective, estimator, seeds, .. } = row;
         writeln!(
             text,
-            "| {behaviour} | {logged:.3} | {episodes} | {effective:.1} | {estimator} | {seeds} | {} | {} | \
+            "| {behaviour} | {steps} | {logged:.3} | {episodes} | {effective:.1} | {estimator} | {seeds} | {} | {} | \
              {:.3} | {} |",
             cell(row.estimate),
             cell(row.error),
