@@ -54,6 +54,7 @@ pub(crate) async fn commit(catalog: &mut Catalog, epoch: u64, rows: &[Value]) {
         spans: Vec::new(),
         watermark_us: epoch as i64,
         ended: false,
+        idle: false,
     };
     let plan = Plan { epoch: Epoch(epoch), generation, sources: vec![source], planned_at_us: 0 };
     catalog.append(Record::Plan(plan)).await.unwrap();
