@@ -82,9 +82,10 @@ async fn what_is_silenced_is_held_from_opening_to_closing() {
         status(dir.path()).await.into_iter().filter(|row| row["status"] == "silenced").collect();
     let expected = |event: &str| json!({ "alert_id": "b", "event": event, "status": "silenced", "silenced_by": "ann" });
     assert_eq!(held, [expected("opened"), expected("closed")]);
-    let silences = sql(dir.path(), "select silence, matching, until, ended_by from silences").await;
+    let silences =
+        sql(dir.path(), "select silence, matching, effective_until, ended_by from silences").await;
     let expected = json!({ "silence": number, "matching": "{\"kind\":[\"cost\"]}",
-        "until": "1970-01-01T00:00:10Z", "ended_by": "ann" });
+        "effective_until": "1970-01-01T00:00:10Z", "ended_by": "ann" });
     assert_eq!(silences, [expected]);
 }
 
