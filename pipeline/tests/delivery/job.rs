@@ -34,7 +34,7 @@ architecture = "max-abs-z"
 /// A job with a sink, trained; rows now and then stand out.
 fn write(place: &Path, url: &str) -> PathBuf {
     let mut rows = "pump,t,a,b\n".to_owned();
-    for step in 0..600 {
+    for step in 0..1800 {
         let (wave, spike) = (f64::from(step * 37 % 101) / 50.0, (step / 40) % 4 == 3);
         let (minute, second) = (step / 60, step % 60);
         let b = if spike { 40.0 + wave } else { 1.0 - wave };
