@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cloudops_datasets::{Format, Messages, StreamKind};
+use cloudops_models::zombie::PRETRAINED;
 use cloudops_operators::allocation::{Allocation, Allocations};
 use cloudops_operators::anomaly::AnomalyConfig;
 use cloudops_operators::attribute::AttributeConfig;
@@ -16,7 +17,6 @@ use cloudops_operators::config_drift::ConfigDriftConfig;
 use cloudops_operators::feature::sensor::{Features, Statistic};
 use cloudops_operators::forecast::ForecastConfig;
 use cloudops_operators::key::hex;
-use cloudops_models::zombie::PRETRAINED;
 use cloudops_operators::resource::{Judging, ResourcesConfig, UtilisationConfig};
 use cloudops_operators::rollup::{By, Rollups};
 use cloudops_operators::threshold::ThresholdConfig;

@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use serde_json::Value;
 
 use super::fact::{Cause, Described, Fact, Identity, What, rows};
-use super::state::is_kept;
 use super::reference;
+use super::state::is_kept;
 use crate::Result;
 use crate::config_drift::attributes::flatten;
 use crate::config_drift::fact::{self as configuration, What as Said};

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
@@ -242,13 +240,12 @@ pub(super) fn facts(rows: &RecordBatch) -> Result<Vec<Fact>> {
     let (resources, bodies) = (texts(rows, ENTITY_ID)?, texts(rows, FACT)?);
     (0..rows.num_rows())
         .map(|row| {
-            let fact: Fact = serde_json::from_str(bodies.value(row)).map_err(|error| {
-                Error::Column {
+            let fact: Fact =
+                serde_json::from_str(bodies.value(row)).map_err(|error| Error::Column {
                     column: FACT.to_owned(),
                     expected: "a fact of a resource".to_owned(),
                     found: error.to_string(),
-                }
-            })?;
+                })?;
             Ok(Fact { resource: resources.value(row).to_owned(), ..fact })
         })
         .collect()

@@ -284,7 +284,12 @@ impl Hours {
                 open.take_up(&row, self.measures.iter().map(|(place, _)| *place));
             }
             // At its end an hour is over: a row of that very instant is the next one's.
-            over.extend(state.open.take_if(|open| is_past(open.last_instant())).map(|open| (entity.clone(), open)));
+            over.extend(
+                state
+                    .open
+                    .take_if(|open| is_past(open.last_instant()))
+                    .map(|open| (entity.clone(), open)),
+            );
             state.due = state.next();
             self.due.extend(state.due.map(|at| (at, entity)));
         }
@@ -305,7 +310,9 @@ impl Hours {
             Arc::new(UInt32Array::from_iter_values(partitions)),
             offset(|cause| cause.from),
             offset(|cause| cause.to),
-            Arc::new(StringArray::from_iter_values(over.iter().map(|(_, open)| &open.cause.source))),
+            Arc::new(StringArray::from_iter_values(
+                over.iter().map(|(_, open)| &open.cause.source),
+            )),
         ];
         for place in 0..CHANNELS {
             let mut column = Float32Builder::with_capacity(over.len());
@@ -340,12 +347,8 @@ impl Open {
 
     fn new(row: &Row, source: &str) -> Self {
         let Row { at, partition, offset, bits } = row;
-        let cause = Cause {
-            source: source.to_owned(),
-            partition: *partition,
-            from: *offset,
-            to: *offset,
-        };
+        let cause =
+            Cause { source: source.to_owned(), partition: *partition, from: *offset, to: *offset };
         Self {
             hour: at.div_euclid(HOUR_US),
             last: i64::MIN,
@@ -477,9 +480,10 @@ impl Snapshot for Hours {
 
     fn restore(&mut self, shard: Shard, state: &RecordBatch) -> Result<()> {
         self.entities.restore(self.operator(), shard, state)?;
-        let waiting = self.entities.of(shard).filter_map(|(entity, state)| {
-            Some((state.next()?, entity.to_owned()))
-        });
+        let waiting = self
+            .entities
+            .of(shard)
+            .filter_map(|(entity, state)| Some((state.next()?, entity.to_owned())));
         let waiting: Vec<(i64, String)> = waiting.collect();
         for (at, entity) in waiting {
             if let Some(state) = self.entities.known_mut(&entity) {

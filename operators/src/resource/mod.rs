@@ -49,15 +49,15 @@ mod usage;
 
 pub use charge::charged;
 pub use describe::described;
-pub use price::{PriceList, is_prices, sold};
 pub use hours::{Hours, Measure, UtilisationConfig};
 pub use judge::{EVIDENCE_COLUMN, FEATURE_COLUMN, Judging, OUTCOME_COLUMN};
+pub use price::{PriceList, is_prices, sold};
 pub use touched::touched;
 
 use fact::{Fact, facts, is_facts};
 use hours::{hours, is_hours};
-use price::{Board, prices};
 use judge::{Judged, Sized};
+use price::{Board, prices};
 use rows::Row;
 use state::{Sources, State};
 use usage::Usage;
@@ -188,14 +188,15 @@ impl Resources {
         if std::mem::take(&mut self.is_restored) {
             self.find_due();
         }
-        let is_over = |day: i32| {
-            watermark == Watermark::MAX || (i64::from(day) + 1) * DAY_US <= watermark.0
-        };
+        let is_over =
+            |day: i32| watermark == Watermark::MAX || (i64::from(day) + 1) * DAY_US <= watermark.0;
         let (mut told, mut judged) = (Vec::new(), Vec::new());
         let mut prices = Prices::default();
         loop {
             let (due, judging) = (self.due.first(), self.judging.first());
-            let Some(day) = due.into_iter().chain(judging).map(|(day, _)| *day).min() else { break };
+            let Some(day) = due.into_iter().chain(judging).map(|(day, _)| *day).min() else {
+                break;
+            };
             if !is_over(day) {
                 break;
             }
@@ -264,7 +265,12 @@ impl Resources {
         let sold = state.sold(id).filter(|_| !state.is_stopped());
         let outcome = sold.map(|sold| {
             let outcome = self.right_size.propose(&rows, &sold, prices);
-            Sized { outcome, currency: sold.currency, size: sold.size, committed: state.is_committed() }
+            Sized {
+                outcome,
+                currency: sold.currency,
+                size: sold.size,
+                committed: state.is_committed(),
+            }
         });
         Ok(Some(Judged::of(id, day, cause, &rows, outcome)))
     }

@@ -81,10 +81,8 @@ pub fn sold(source: &str, partition: Partition, bill: &RecordBatch) -> Result<Ve
             cause,
         })
         .collect();
-    let prices: Vec<Known> = prices
-        .into_iter()
-        .map(|((since, sold), seen)| Known { since, sold, seen })
-        .collect();
+    let prices: Vec<Known> =
+        prices.into_iter().map(|((since, sold), seen)| Known { since, sold, seen }).collect();
     Ok(rows(&facts)?.into_iter().chain(price_rows(&prices)?).collect())
 }
 

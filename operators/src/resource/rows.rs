@@ -96,7 +96,8 @@ impl Row {
         let cost = costs.next().map(|(currency, cost)| (currency.to_owned(), cost));
         let others: Vec<Value> = costs
             .map(|(currency, cost)| {
-                let text = |amount| Decimal128Type::format_decimal(amount, MONEY_PRECISION, MONEY_SCALE);
+                let text =
+                    |amount| Decimal128Type::format_decimal(amount, MONEY_PRECISION, MONEY_SCALE);
                 json!({"currency": currency, "cost_to_date": text(cost.to_date),
                        "cost_month": text(cost.month), "cost_last_month": text(cost.last_month)})
             })
@@ -163,9 +164,7 @@ pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
 }
 
 /// A list of texts a row.
-pub(super) fn lists<'a, T: AsRef<str> + 'a>(
-    rows: impl Iterator<Item = &'a [T]>,
-) -> ArrayRef {
+pub(super) fn lists<'a, T: AsRef<str> + 'a>(rows: impl Iterator<Item = &'a [T]>) -> ArrayRef {
     let field = Field::new("item", DataType::Utf8, false);
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(field);
     for row in rows {

@@ -231,11 +231,9 @@ impl State {
     fn knows(&mut self, said: &Identity) {
         let Identity { provider, resource_type, account, region, service: _ } = said;
         let own = &mut self.identity;
-        for (own, said) in [
-            (&mut own.provider, provider),
-            (&mut own.account, account),
-            (&mut own.region, region),
-        ] {
+        for (own, said) in
+            [(&mut own.provider, provider), (&mut own.account, account), (&mut own.region, region)]
+        {
             if said.is_some() {
                 own.clone_from(said);
             }
@@ -250,7 +248,8 @@ impl State {
 
     /// What was seen of it, and of what was not, what is declared.
     fn attributes(&self) -> BTreeMap<&str, &str> {
-        let mut all: BTreeMap<&str, &str> = self.parts.values().flat_map(Part::attributes).collect();
+        let mut all: BTreeMap<&str, &str> =
+            self.parts.values().flat_map(Part::attributes).collect();
         // What was taken away hides what is declared.
         all.retain(|_, value| !value.is_empty());
         all
@@ -260,7 +259,8 @@ impl State {
     pub(super) fn identity(&self, id: &str) -> Identity {
         let mut identity = self.identity.clone();
         // Of several services the dearest: an instance is charged for traffic, too.
-        let dearest = self.services.iter().max_by_key(|(name, cost)| (cost.0, std::cmp::Reverse(*name)));
+        let dearest =
+            self.services.iter().max_by_key(|(name, cost)| (cost.0, std::cmp::Reverse(*name)));
         identity.service = dearest.map(|(name, _)| name.clone());
         if let Some((provider, resource_type)) = id::kind_of(id) {
             identity.provider.get_or_insert_with(|| provider.to_owned());
@@ -277,7 +277,7 @@ impl State {
     /// What its declaration calls it.
     pub(super) fn name(&self) -> Option<String> {
         let main = self.parts.get(self.identity.resource_type.as_deref()?);
-        let named = |part: &Part| Some(part.latest()?.name.clone()?);
+        let named = |part: &Part| part.latest()?.name.clone();
         main.and_then(named).or_else(|| self.parts.values().find_map(named))
     }
 
@@ -302,7 +302,8 @@ impl State {
     pub(super) fn size(&self, id: &str) -> Option<String> {
         let attributes = self.attributes();
         let kind = self.identity(id).resource_type;
-        let of_type = SIZES.iter().find(|(of, _)| kind.as_deref() == Some(of)).map(|(_, size)| size);
+        let of_type =
+            SIZES.iter().find(|(of, _)| kind.as_deref() == Some(of)).map(|(_, size)| size);
         let size = attributes.get(of_type.copied().unwrap_or(SIZE)).copied();
         size.map(str::to_owned).or_else(|| Some(self.sold.as_ref()?.1.size.clone()))
     }

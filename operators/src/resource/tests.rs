@@ -253,11 +253,10 @@ fn a_resource_is_what_all_streams_say_of_it() {
     assert_eq!(told("size")[..4], ["m5.large", "m5.large", with, with].map(Value::from));
     assert_eq!(told("owner")[1..3], ["ann", "web"].map(Value::from));
     assert_eq!(told("state")[3..], ["present", "gone", "gone"].map(Value::from));
-    assert_eq!(told("dependencies")[1..4], [
-        json!(["subnet-1", "vol-1"]),
-        json!(["subnet-1", "vol-1"]),
-        json!(["subnet-1"])
-    ]);
+    assert_eq!(
+        told("dependencies")[1..4],
+        [json!(["subnet-1", "vol-1"]), json!(["subnet-1", "vol-1"]), json!(["subnet-1"])]
+    );
     assert_eq!(told("last_human")[1], "ann");
     assert_eq!(told("last_change_by")[1], "bot");
     assert_eq!(told("cpu_mean")[..3], [json!(60.0), json!(1.0), Value::Null]);

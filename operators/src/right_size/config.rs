@@ -155,7 +155,8 @@ impl RightSizeConfig {
     /// # Errors
     /// [`Error::Configuration`] naming the field and what it may be.
     pub fn validate(&self) -> Result<()> {
-        let refused = |what: String| Err(Error::Configuration(format!("resources.right_size.{what}")));
+        let refused =
+            |what: String| Err(Error::Configuration(format!("resources.right_size.{what}")));
         if !(1..=366).contains(&self.lookback_days) {
             return refused(format!("lookback_days is {}: from 1 to 366", self.lookback_days));
         }

@@ -144,9 +144,8 @@ impl Rules<'_> {
             return Some(Why::Silenced { silence });
         }
         // Who is at an alert wants to know that there was nothing.
-        let spared = event != RETRACTED
-            && !self.acknowledges
-            && self.log.acknowledged.contains_key(alert);
+        let spared =
+            event != RETRACTED && !self.acknowledges && self.log.acknowledged.contains_key(alert);
         spared.then_some(Why::Acknowledged {})
     }
 }

@@ -22,16 +22,28 @@ pub(super) const SCORES: Table = Table {
         required(result::SCORE, Type::F32, "share of the forest's trees for it, from 0 to 1"),
         required("probability", Type::F32, "the score calibrated"),
         required("limit", Type::F64, "probability from which the model names a resource"),
-        required("policy", Type::Text, "which evidence counts: 'evidence' any, 'unseen' or 'score' none"),
+        required(
+            "policy",
+            Type::Text,
+            "which evidence counts: 'evidence' any, 'unseen' or 'score' none",
+        ),
         required("model_says", Type::Flag, "whether the probability reaches the limit"),
-        required("is_zombie", Type::Flag, "whether it does, and no evidence that counts speaks against it"),
+        required(
+            "is_zombie",
+            Type::Flag,
+            "whether it does, and no evidence that counts speaks against it",
+        ),
         required(
             "evidence",
             Type::Texts,
             "what speaks against a termination: 'short-history', 'connections-unknown', 'connections', \
              'steady-inbound', 'recent-work', 'periodic-work'",
         ),
-        optional("rule_low_utilisation", Type::Flag, "low CPU and traffic on 4 of the last 14 days"),
+        optional(
+            "rule_low_utilisation",
+            Type::Flag,
+            "low CPU and traffic on 4 of the last 14 days",
+        ),
         optional("rule_idle", Type::Flag, "next to none on each of the last 14 days"),
         optional("cpu_mean", Type::F64, "mean CPU of four weeks, per cent"),
         optional("cpu_p95", Type::F64, "CPU that 95 of 100 hours stay below, per cent"),
@@ -54,7 +66,11 @@ pub(super) const ATTRIBUTIONS: Table = Table {
         JUDGED_ON,
         MODEL,
         VERSION,
-        required("feature", Type::Text, "the feature; '(base)' is what is the same for all resources"),
+        required(
+            "feature",
+            Type::Text,
+            "the feature; '(base)' is what is the same for all resources",
+        ),
         optional("value", Type::F64, "the feature's value; null where it is not known"),
         required(
             "contribution",

@@ -190,7 +190,7 @@ fn network<P: Problem>(parts: &Parts<P>, seed: u64, quick: bool) -> Result<OfNet
     let onnx = learn(&parts.fit, &training)?.onnx;
     let mut network = QNetwork::open(&onnx)?;
     let chosen_on = network.play(&parts.choose, parts.block, &PRICES)?;
-    let chosen_on = chosen_on.iter().map(|blocks| Tally::sum(blocks));
+    let chosen_on = chosen_on.iter().map(Vec::as_slice).map(Tally::sum);
     let tested = network.play(&parts.test, parts.block, &PRICES)?;
     Ok((onnx, chosen_on.zip(tested).collect()))
 }

@@ -8,12 +8,15 @@ use crate::policy::Problem;
 use crate::policy::off_policy::{Behaviour, Estimate, OffPolicy, evaluate as estimate, log};
 use crate::policy::tabular::Table;
 
+/// Which of the estimates.
+type Estimator = fn(&OffPolicy) -> Estimate;
+
 /// Decisions of an episode: few, since weights are products over them.
 pub const STEPS: [usize; 2] = [3, 6];
 /// Shares of the steps in which the logged policy tries something else.
 const EXPLORED: [f64; 2] = [0.2, 0.5];
 /// Estimators, and where each stands in what is found.
-const ESTIMATORS: [(&str, fn(&OffPolicy) -> Estimate); 3] = [
+const ESTIMATORS: [(&str, Estimator); 3] = [
     ("importance", |found| found.importance),
     ("fitted", |found| found.fitted),
     ("doubly-robust", |found| found.doubly_robust),

@@ -199,7 +199,7 @@ impl Place<'_> {
         }
         if text.starts_with("arn:") {
             // What belongs to no account is Amazon's own, but for buckets and zones.
-            let owner = text.splitn(6, ':').nth(4).unwrap_or_default();
+            let owner = text.split(':').nth(4).unwrap_or_default();
             let is_own = !owner.is_empty() && !is_provided(text) && !text.contains(":sts:");
             if is_own || text.contains(":s3:::") || text.contains(":assumed-role/") {
                 found.add_name(text);

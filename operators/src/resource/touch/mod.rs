@@ -238,7 +238,7 @@ pub fn touches(rows: &RecordBatch) -> Result<Seen<'_>> {
     // Few operations make up most events: tell each one's kind once a batch.
     let mut kinds: HashMap<(&str, &str, &str, bool), Kind> = HashMap::new();
     let mut seen = Seen::default();
-    for row in 0..rows.num_rows() {
+    for (row, at_us) in at.iter().copied().enumerate() {
         let reads = reads.value(row);
         let mut event = columns.event(row);
         event.reads = reads;
@@ -258,7 +258,7 @@ pub fn touches(rows: &RecordBatch) -> Result<Seen<'_>> {
                 (found.is_human, found.is_interactive) = actor::plain(&event);
             }
         }
-        let (at_us, offset) = (at[row], offsets.value(row));
+        let offset = offsets.value(row);
         let provider = found.provider.unwrap_or(event.provider);
         for (resource, (resource_type, is_gone)) in found.resources {
             if resource.is_empty() {
