@@ -13,7 +13,7 @@
 //! it. Where the day has thereby become usual, its anomaly is *retracted*, in the epoch in which the
 //! correction came; where a restatement makes a usual day strange, it is opened then.
 //!
-//! **Alerts.** Strange days in a row that are worth looking at are an [`alert`](alerts).
+//! **Alerts.** Strange days in a row that are worth looking at are an alert ([`Anomalies::take_alerts`]).
 //!
 //! **Feedback.** What somebody said of an anomaly ([`Label`]) bears on days that close after it was
 //! said and are compared with that day.

@@ -10,7 +10,7 @@
 //! What a bill says counts on the day on which it became known. A restatement of last month's charges
 //! therefore changes what a resource has cost from the day of the restatement on.
 //!
-//! Once a week each resource whose use is measured is judged ([`judge`]): will it stay idle, and what is the
+//! Once a week each resource whose use is measured is judged ([`Judging`]): will it stay idle, and what is the
 //! smallest size that would do?
 //!
 //! Not written in differential dataflow, though it is a join of collections: a row is what folding a day's
