@@ -37,6 +37,7 @@ mod kept;
 mod power;
 mod store;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use case::{Case, Job, number};
@@ -62,20 +63,31 @@ fn every_operation_fails_in_every_way() {
     let all = all * Fault::ALL.len() as u64;
     let cases = number("CASES", CASES).min(all);
     // Steps through the whole matrix with a stride that does not divide it.
-    let mut run = 0;
     let mut at = number("SEED", 1);
     let mut seen = vec![false; all as usize];
-    while run < cases {
+    let mut chosen = Vec::with_capacity(cases as usize);
+    for _ in 0..cases {
         at = (at + all / cases.max(1) + 1) % all;
         while std::mem::replace(&mut seen[at as usize], true) {
             at = (at + 1) % all;
         }
-        let (workers, want, operation, fault) = place(&undisturbed, at);
-        let case = Case { workers, faults: vec![(operation, fault)] };
-        check(&job, &case, want);
-        run += 1;
+        chosen.push(at);
     }
-    println!("{run} cases of {all}, 0 divergences");
+    let next = AtomicU64::new(0);
+    let failed = Mutex::new(Vec::new());
+    at_once(|| {
+        while let Some(at) = chosen.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            let (workers, want, operation, fault) = place(&undisturbed, *at);
+            let case = Case { workers, faults: vec![(operation, fault)] };
+            if let Err(difference) = job.run(&case).and_then(|(kept, _)| want.differs(&kept)) {
+                failed.lock().unwrap().push(format!("{case:?}: {difference}"));
+                next.store(cases, Ordering::Relaxed);
+            }
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    println!("{cases} cases of {all}, 0 divergences");
 }
 
 #[test]
@@ -108,13 +120,17 @@ fn several_operations_fail_at_once() {
             }
         }
     };
-    // A case has a store and a log of its own: as many at once as there are cores.
+    at_once(run);
+    println!("{cases} cases, 0 divergences");
+}
+
+/// A case has a store and a log of its own: as many at once as there are cores.
+fn at_once(run: impl Fn() + Sync) {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().unwrap().get() {
-            scope.spawn(run);
+            scope.spawn(&run);
         }
     });
-    println!("{cases} cases, 0 divergences");
 }
 
 /// The case of a seed, and what it must leave.
@@ -138,12 +154,6 @@ fn place(undisturbed: &[(usize, Kept, u64)], mut at: u64) -> (usize, &Kept, u64,
         at -= operations * kinds;
     }
     unreachable!("the matrix is as large as its parts")
-}
-
-fn check(job: &Job, case: &Case, want: &Kept) {
-    if let Err(difference) = job.run(case).and_then(|(kept, _)| want.differs(&kept)) {
-        panic!("{case:?}: {difference}");
-    }
 }
 
 /// Whatever the workers, the rows are the same; files are not.
