@@ -9,6 +9,7 @@ use super::fact::{Cause, Fact, Identity, Money, What, rows};
 use super::id;
 use crate::Result;
 use crate::bill::{EFFECTIVE_AFTER, EFFECTIVE_BEFORE, month_of};
+use crate::right_size::provider;
 use crate::schema::cost::{
     CURRENCY, DAY, DAY_US, KNOWN_ON, PROVIDER, REGION, RESOURCE, SERVICE, TAGS,
 };
@@ -92,13 +93,4 @@ pub fn charged(source: &str, changes: &RecordBatch) -> Result<Option<RecordBatch
         })
         .collect();
     rows(&facts)
-}
-
-/// A bill's name of a provider as audit events and declarations have it; any other as it stands.
-fn provider(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let known = [("aws", "aws"), ("amazon", "aws"), ("microsoft", "azure"), ("azure", "azure")];
-    let known = known.iter().chain(&[("google", "gcp"), ("gcp", "gcp")]);
-    let found = known.into_iter().find(|(part, _)| lower.contains(part));
-    found.map_or(lower.clone(), |(_, short)| (*short).to_owned())
 }
