@@ -8,7 +8,6 @@ use arrow::array::{
     UInt32Array,
 };
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, Schema};
 use cloudops_models::zombie::{Features, ZombieModel};
 use cloudops_operators::resource::{EVIDENCE_COLUMN, FEATURE_COLUMN};
 use cloudops_operators::schema::result::{MODEL, MODEL_VERSION, SCORE};
@@ -16,6 +15,8 @@ use cloudops_operators::schema::{column, mismatch, vectors};
 use cloudops_operators::utilisation::FEATURES;
 use cloudops_operators::utilisation::evidence::Evidence;
 use cloudops_operators::utilisation::verdict::Policy;
+
+use crate::path::with_columns;
 
 /// The column of verdicts; `Boolean`.
 const IS_ZOMBIE: &str = "is_zombie";
@@ -85,13 +86,7 @@ impl Hunter {
             let values = rows.iter().map(|row| (!row[at].is_nan()).then_some(row[at]));
             added.push((name, Arc::new(values.collect::<Float64Array>())));
         }
-        let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
-        let mut columns = batch.columns().to_vec();
-        for (name, array) in added {
-            fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
-            columns.push(array);
-        }
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        with_columns(batch, added)
     }
 
     /// Divides the scores of those that are named: a row a feature, and one of what is the same for all,
@@ -119,18 +114,12 @@ impl Hunter {
             return Ok(None);
         }
         let kept = take_record_batch(batch, &UInt32Array::from(of))?;
-        let mut fields: Vec<_> = kept.schema().fields().iter().cloned().collect();
-        let mut columns = kept.columns().to_vec();
-        let added: [(&str, ArrayRef); 3] = [
+        let added: Vec<(&str, ArrayRef)> = vec![
             ("feature", Arc::new(StringArray::from(names))),
             ("value", Arc::new(Float64Array::from(values))),
             ("contribution", Arc::new(Float64Array::from(parts))),
         ];
-        for (name, array) in added {
-            fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
-            columns.push(array);
-        }
-        Ok(Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?))
+        with_columns(&kept, added).map(Some)
     }
 }
 

@@ -190,8 +190,8 @@ impl ZombieModel {
     /// [`ZombieScore::score`] **exactly**, as `f64` and in any order.
     ///
     /// The values are those of TreeSHAP in steps of 2⁻⁴⁸; what rounding leaves, less than 10⁻⁷, is with the
-    /// feature that did most. The base is the same for all resources. It takes no runtime, and some
-    /// hundred times as long as a score: ask for those that are told of.
+    /// feature that did most. The base is the same for all resources. It takes no runtime,
+    /// and walks every tree by all its paths, where a score follows one: ask for those that are told of.
     #[must_use]
     pub fn attribute(&self, features: &Features) -> Attribution {
         let row = features.map(single);

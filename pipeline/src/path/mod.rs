@@ -525,7 +525,14 @@ fn limit_in_force(batch: &RecordBatch, policy: Policy) -> Result<ArrayRef> {
     Ok(Arc::new(Float32Array::from_iter_values(limits)))
 }
 
-fn with_columns(batch: &RecordBatch, added: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+/// A batch with columns that may hold nulls behind its own.
+///
+/// # Errors
+/// When their lengths differ, which is a bug.
+pub(crate) fn with_columns(
+    batch: &RecordBatch,
+    added: Vec<(&str, ArrayRef)>,
+) -> Result<RecordBatch> {
     let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
     let mut columns = batch.columns().to_vec();
     for (name, array) in added {

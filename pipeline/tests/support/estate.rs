@@ -1,7 +1,7 @@
 //! Eight weeks of a small estate, as four streams tell of it: a bill, telemetry, audit events, Terraform.
 //!
 //! - `ZOMBIE` does nothing, and nobody has come near it since it was started.
-//! - `BUSY` works; a charge of its January is corrected on the 20th of February.
+//! - `BUSY` works; on the 20th of February its bill is corrected.
 //! - `LARGE` needs a quarter of what it has; its bill calls it by its ARN.
 //! - `GONE` does nothing either, and is terminated on the 10th of February.
 
@@ -96,7 +96,7 @@ fn bill() -> String {
             row(day, id, "", &what, (price * 24.0 * 1000.0).round() / 1000.0, price);
         }
         if day == 46 {
-            row(day, BUSY, "Correction", "credit for January", -5.0, 0.0);
+            row(day, BUSY, "Correction", "credit", -5.0, 0.0);
         }
     }
     text
